@@ -1,0 +1,46 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"syscall"
+
+	"github.com/sealpost/sealpost/internal/fault"
+)
+
+// fileLock keeps a second process away from a SQLite file. The kernel drops
+// it when the process ends, however it ends, so that a crash leaves no stale
+// lock behind. The file itself stays: removing it would let two processes
+// hold locks on two files of one name.
+type fileLock struct{ file *os.File }
+
+// lockFile takes the lock at path. It refuses with a fault when another
+// process, or another open store of this one, holds it.
+func lockFile(path, database string) (*fileLock, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|syscall.O_CLOEXEC, 0o600)
+	if err != nil {
+		return nil, fault.Unavailable(fmt.Sprintf("The lock file %s cannot be opened. Check who owns the data folder.", path)).Because(err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		holder, _ := io.ReadAll(io.LimitReader(f, 20))
+		_ = f.Close()
+		if !errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, fmt.Errorf("store: locking %s: %w", path, err)
+		}
+		who := ""
+		if pid := strings.TrimSpace(string(holder)); pid != "" {
+			who = " (process " + pid + ")"
+		}
+		return nil, fault.Unavailable(fmt.Sprintf(
+			"Another Sealpost%s has %s open. Stop it first, or give this one its own data folder.", who, database)).Because(err)
+	}
+	if err := f.Truncate(0); err == nil {
+		_, _ = fmt.Fprintf(f, "%d\n", os.Getpid())
+	}
+	return &fileLock{f}, nil
+}
+
+func (l *fileLock) release() { _ = l.file.Close() }

@@ -1,0 +1,11 @@
+-- +goose Up
+CREATE TABLE keyring_key (
+    purpose    TEXT    NOT NULL,
+    version    BIGINT  NOT NULL,
+    state      TEXT    NOT NULL,
+    sealed     BYTEA   NOT NULL,
+    check_mac  BYTEA   NOT NULL,
+    created_at BIGINT  NOT NULL,
+    retired_at BIGINT  NOT NULL,
+    PRIMARY KEY (purpose, version)
+);

@@ -1,0 +1,74 @@
+package store
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// NewID returns a new id: a UUIDv7 in lower-case hexadecimal, so that ids
+// made later sort later, to the millisecond.
+func NewID() string { return uuid.Must(uuid.NewV7()).String() }
+
+// Micros returns t as it is stored: microseconds since 1970 in UTC, rounded
+// down, and 0 for the zero time.
+func Micros(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMicro()
+}
+
+// FromMicros returns the time that Micros stored, in UTC; 0 is the zero time.
+func FromMicros(n int64) time.Time {
+	if n == 0 {
+		return time.Time{}
+	}
+	return time.UnixMicro(n).UTC()
+}
+
+// ForUpdate returns the words that end a SELECT whose rows the transaction
+// will change. SQLite needs none: its writers take turns.
+func (tx *Tx) ForUpdate() string {
+	if tx.db.engine == Postgres {
+		return " FOR UPDATE"
+	}
+	return ""
+}
+
+// SkipLocked returns the words that end a SELECT which claims rows and passes
+// over those that another node is claiming.
+func (tx *Tx) SkipLocked() string {
+	if tx.db.engine == Postgres {
+		return " FOR UPDATE SKIP LOCKED"
+	}
+	return ""
+}
+
+// Like returns a condition: the column contains the text of parameter $n,
+// whatever its case. Give [LikePattern] of the text as that parameter. The
+// column is an expression from the program, never from a person.
+func (tx *Tx) Like(column string, n int) string {
+	fold := foldFunction
+	if tx.db.engine == Postgres {
+		fold = "lower"
+	}
+	return fold + "(" + column + ") LIKE $" + strconv.Itoa(n) + ` ESCAPE '\'`
+}
+
+// LikePattern returns the parameter for [Tx.Like] that finds text. Every
+// character of it stands for itself; those that no stored text can hold are
+// left out.
+func LikePattern(text string) string {
+	return "%" + likeEscaper.Replace(Fold(text)) + "%"
+}
+
+// Fold returns text in the form in which Like compares: lower case, without
+// bytes that are no UTF-8 and without NUL.
+func Fold(text string) string {
+	return strings.ToLower(strings.ReplaceAll(strings.ToValidUTF8(text, ""), "\x00", ""))
+}
+
+var likeEscaper = strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`)
