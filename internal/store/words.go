@@ -38,6 +38,15 @@ func (tx *Tx) ForUpdate() string {
 	return ""
 }
 
+// ForShare returns the words that end a SELECT whose rows must not change
+// before the transaction ends.
+func (tx *Tx) ForShare() string {
+	if tx.db.engine == Postgres {
+		return " FOR SHARE"
+	}
+	return ""
+}
+
 // SkipLocked returns the words that end a SELECT which claims rows and passes
 // over those that another node is claiming.
 func (tx *Tx) SkipLocked() string {

@@ -1,0 +1,256 @@
+package blueprint
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/sealpost/sealpost/internal/fault"
+)
+
+// MaxFile is the largest set-up file that is read, in bytes.
+const MaxFile = 1 << 20
+
+// Spec is what a set-up file says. Empty parts are left as they are.
+type Spec struct {
+	// Version of the file's format. 1 is the only one.
+	Version int `yaml:"version"`
+	// AccessURL is the address under which people reach Sealpost.
+	AccessURL string `yaml:"access_url"`
+	// Organisation is the name that letters carry.
+	Organisation string `yaml:"organisation"`
+	// Mail is the mail server profile.
+	Mail *Mail `yaml:"mail"`
+	// Users are invited when they are not there, and brought to what is said.
+	Users []User `yaml:"users"`
+	// Resources with their accounts.
+	Resources []Resource `yaml:"resources"`
+}
+
+// Mail is the mail server profile of a set-up file.
+type Mail struct {
+	// Server is "other" (the default) or "capture".
+	Server string `yaml:"server"`
+	// Host and Port of the server.
+	Host string `yaml:"host"`
+	Port int    `yaml:"port"`
+	// Security is "none", "ssl" (TLS from the start) or "tls" (STARTTLS,
+	// required).
+	Security string `yaml:"security"`
+	// Sender is the address, with or without a name, that letters come from.
+	Sender  Sender `yaml:"sender"`
+	ReplyTo string `yaml:"reply_to"`
+	// Authentication is left out where the server wants none.
+	Authentication *Authentication `yaml:"authentication"`
+	// Mechanism fixes the SASL mechanism; empty takes the strongest.
+	Mechanism string `yaml:"mechanism"`
+	// EHLOName is what the client calls itself; empty derives it from the
+	// Access URL.
+	EHLOName string `yaml:"ehlo_name"`
+	// TrustedCertificates are references to PEM or DER files.
+	TrustedCertificates []Ref `yaml:"trusted_certificates"`
+	// PinnedCertificates are trusted by their key alone.
+	PinnedCertificates []Ref `yaml:"pinned_certificates"`
+	// SendPasswordInClear repeats the server's host name to confirm that a
+	// password may be sent without encryption.
+	SendPasswordInClear string `yaml:"send_password_in_clear"`
+}
+
+// Sender is who letters come from.
+type Sender struct {
+	Address string `yaml:"address"`
+	Name    string `yaml:"name"`
+}
+
+// Authentication says how the mail server is signed in to: User with
+// Password, or Account.
+type Authentication struct {
+	User     string      `yaml:"user"`
+	Password Ref         `yaml:"password"`
+	Account  *AccountRef `yaml:"account"`
+}
+
+// AccountRef names an account stored in Sealpost.
+type AccountRef struct {
+	Resource string `yaml:"resource"`
+	Account  string `yaml:"account"`
+}
+
+// User is one person of a set-up file.
+type User struct {
+	Login string `yaml:"login"`
+	Name  string `yaml:"name"`
+	Email string `yaml:"email"`
+	// Role is a role in lower case with underscores.
+	Role string `yaml:"role"`
+	// Disabled users cannot sign in.
+	Disabled bool `yaml:"disabled"`
+}
+
+// Resource is one resource of a set-up file.
+type Resource struct {
+	Name string `yaml:"name"`
+	// Owner is the login of the user who owns it.
+	Owner      string    `yaml:"owner"`
+	Type       string    `yaml:"type"`
+	Address    string    `yaml:"address"`
+	Department string    `yaml:"department"`
+	Location   string    `yaml:"location"`
+	URL        string    `yaml:"url"`
+	Notes      string    `yaml:"notes"`
+	Accounts   []Account `yaml:"accounts"`
+}
+
+// Account is one account under a resource.
+type Account struct {
+	Name     string `yaml:"name"`
+	Notes    string `yaml:"notes"`
+	Password Ref    `yaml:"password"`
+}
+
+// Ref is a reference to something outside the file: "env:NAME" or
+// "file:PATH".
+type Ref string
+
+// UnmarshalYAML refuses what is not a reference, without repeating it: it may
+// be a password.
+func (r *Ref) UnmarshalYAML(n *yaml.Node) error {
+	kind, name, ok := strings.Cut(n.Value, ":")
+	if n.Kind != yaml.ScalarNode || !ok || name == "" || (kind != "env" && kind != "file") {
+		return fmt.Errorf("line %d: write env:NAME or file:PATH here; a secret never stands in the file itself", n.Line)
+	}
+	*r = Ref(n.Value)
+	return nil
+}
+
+// Split returns "env" or "file" and the name behind it.
+func (r Ref) Split() (kind, name string) {
+	kind, name, _ = strings.Cut(string(r), ":")
+	return kind, name
+}
+
+// Parse reads a set-up file. Unknown keys, a second document and wrong types
+// are faults that name the line.
+func Parse(data []byte) (Spec, error) {
+	var s Spec
+	if len(data) > MaxFile {
+		return s, fault.Invalid("file", "The file is larger than 1 MiB. Split it.")
+	}
+	d := yaml.NewDecoder(bytes.NewReader(data))
+	d.KnownFields(true)
+	if err := d.Decode(&s); err != nil {
+		if errors.Is(err, io.EOF) {
+			return s, fault.Invalid("file", `The file is empty. Start it with "version: 1".`)
+		}
+		return s, fault.Invalid("file", "The file cannot be read: "+yamlSentence(err)+".")
+	}
+	var more yaml.Node
+	if err := d.Decode(&more); !errors.Is(err, io.EOF) {
+		return s, fault.Invalid("file", "The file holds more than one YAML document. Keep one.")
+	}
+	return s, s.check()
+}
+
+// yamlSentence shortens what the YAML library says to one line. Type errors
+// repeat the offending value, which may be a password, so that only their
+// line is kept.
+func yamlSentence(err error) string {
+	var te *yaml.TypeError
+	if !errors.As(err, &te) {
+		return strings.TrimPrefix(err.Error(), "yaml: ")
+	}
+	var out []string
+	for _, e := range te.Errors {
+		if line, rest, ok := strings.Cut(e, ": "); ok && strings.HasPrefix(rest, "cannot unmarshal") {
+			e = line + ": a value of another type belongs here"
+		}
+		out = append(out, e)
+	}
+	return strings.Join(out, "; ")
+}
+
+func (s Spec) check() error {
+	var c fault.Check
+	c.That(s.Version == 1, "version", `Start the file with "version: 1".`)
+	if m := s.Mail; m != nil {
+		m.check(&c)
+	}
+	logins := map[string]bool{}
+	for i, u := range s.Users {
+		at := fmt.Sprintf("users[%d]", i)
+		c.That(u.Login != "", at+".login", "Give each user a login.")
+		c.That(!logins[strings.ToLower(u.Login)], at+".login", "This login stands twice in the file.")
+		logins[strings.ToLower(u.Login)] = true
+	}
+	seen := map[string]bool{}
+	for i, r := range s.Resources {
+		at := fmt.Sprintf("resources[%d]", i)
+		c.That(r.Name != "", at+".name", "Give each resource a name.")
+		c.That(r.Owner != "", at+".owner", "Say who owns the resource: a user's login.")
+		key := strings.ToLower(r.Owner + "\x00" + r.Name)
+		c.That(!seen[key], at+".name", "This owner has a resource of this name already in the file.")
+		seen[key] = true
+		accounts := map[string]bool{}
+		for j, a := range r.Accounts {
+			at := fmt.Sprintf("%s.accounts[%d].name", at, j)
+			c.That(a.Name != "", at, "Give each account a name.")
+			c.That(!accounts[strings.ToLower(a.Name)], at, "This account stands twice under its resource.")
+			accounts[strings.ToLower(a.Name)] = true
+		}
+	}
+	return c.Err()
+}
+
+func (m *Mail) check(c *fault.Check) {
+	switch m.Server {
+	case "", "other":
+		c.That(m.Host != "", "mail.host", "Name the mail server.")
+		c.That(m.Sender.Address != "", "mail.sender.address", "Give the sender's e-mail address.")
+	case "capture":
+	default:
+		c.That(false, "mail.server", `Write "other" or "capture".`)
+	}
+	switch m.Security {
+	case "", "none", "ssl", "tls":
+	default:
+		c.That(false, "mail.security", `Write "none", "ssl" (TLS from the start) or "tls" (STARTTLS, required).`)
+	}
+	if a := m.Authentication; a != nil {
+		typed := a.User != "" || a.Password != ""
+		c.That(typed != (a.Account != nil), "mail.authentication", "Give either user and password, or account.")
+		if typed {
+			c.That(a.User != "" && a.Password != "", "mail.authentication", "A user name needs a password, and the reverse.")
+		}
+	}
+}
+
+// References returns every reference of the file once, in its order.
+func (s Spec) References() []Ref {
+	var refs []Ref
+	seen := map[Ref]bool{"": true}
+	add := func(rs ...Ref) {
+		for _, r := range rs {
+			if !seen[r] {
+				seen[r] = true
+				refs = append(refs, r)
+			}
+		}
+	}
+	if m := s.Mail; m != nil {
+		add(m.TrustedCertificates...)
+		add(m.PinnedCertificates...)
+		if m.Authentication != nil {
+			add(m.Authentication.Password)
+		}
+	}
+	for _, r := range s.Resources {
+		for _, a := range r.Accounts {
+			add(a.Password)
+		}
+	}
+	return refs
+}

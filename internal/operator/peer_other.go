@@ -1,0 +1,9 @@
+//go:build !linux
+
+package operator
+
+import "net"
+
+// checkPeer relies on the modes of the socket and its folder where the system
+// has no portable way to ask who is calling.
+func checkPeer(*net.UnixConn) error { return nil }
