@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/sealpost/sealpost/internal/actor"
 	"github.com/sealpost/sealpost/internal/app"
@@ -108,4 +109,22 @@ func printable(s string) string {
 		}
 		return r
 	}, s)
+}
+
+// say prints one sentence to standard output.
+func (s *session) say(format string, args ...any) { fmt.Fprintf(s.env.Out, format+"\n", args...) }
+
+// localTime is how the command line shows a moment.
+func localTime(t time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	return t.Local().Format("2006-01-02 15:04:05 -0700")
+}
+
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
 }

@@ -1,0 +1,121 @@
+package cli
+
+import (
+	"strconv"
+
+	"github.com/sealpost/sealpost/internal/operator"
+)
+
+type mailCmd struct {
+	Test    mailTestCmd    `cmd:"" help:"Test the saved mail server, step by step, up to a mail it accepts."`
+	Status  mailStatusCmd  `cmd:"" help:"Say whether mail leaves and what waits."`
+	Journal mailJournalCmd `cmd:"" help:"List what was sent to whom, with the server's reply."`
+}
+
+type mailTestCmd struct {
+	To   string `required:"" help:"Address that the test mail goes to."`
+	JSON bool   `help:"Print JSON."`
+}
+
+// Run tests the mail server and ends with status 3 if the test failed.
+func (c *mailTestCmd) Run(s *session) error {
+	var r operator.MailTested
+	if err := s.operate(operator.CmdMailTest, operator.MailTest{To: c.To}, &r); err != nil {
+		return err
+	}
+	if c.JSON {
+		if err := s.printJSON(r); err != nil {
+			return err
+		}
+	} else {
+		s.sayTest(r)
+	}
+	if !r.Passed {
+		return errNo
+	}
+	return nil
+}
+
+func (s *session) sayTest(r operator.MailTested) {
+	for _, st := range r.Steps {
+		s.say("%-5s %s (%d ms)", st.State, printable(st.Title), st.TookMillis)
+		for _, line := range []struct{ label, text string }{
+			{"", st.Detail}, {"What to do: ", st.Advice}, {"The server said: ", st.Raw},
+		} {
+			if line.text != "" {
+				s.say("      %s%s", line.label, printable(line.text))
+			}
+		}
+	}
+	if r.Passed {
+		s.say("The mail server accepted the test mail.")
+		return
+	}
+	s.say("The test did not pass.")
+}
+
+type mailStatusCmd struct {
+	JSON bool `help:"Print JSON."`
+}
+
+// Run prints the state of mail.
+func (c *mailStatusCmd) Run(s *session) error {
+	var st operator.MailStatus
+	if err := s.operate(operator.CmdMailStatus, struct{}{}, &st); err != nil {
+		return err
+	}
+	if c.JSON {
+		return s.printJSON(st)
+	}
+	rows := [][]string{{"Mail server", orDash(st.Server)}, {"Sender", orDash(st.Sender)}, {"State", st.State}}
+	if st.Reason != "" {
+		rows = append(rows, []string{"Reason", st.Reason}, []string{"Since", localTime(st.Since)})
+	}
+	if st.Advice != "" {
+		rows = append(rows, []string{"What to do", st.Advice})
+	}
+	rows = append(rows,
+		[]string{"Last accepted", localTime(st.LastAccepted)},
+		[]string{"Waiting", strconv.Itoa(st.Waiting)},
+		[]string{"Oldest waiting", localTime(st.Oldest)},
+		[]string{"Last 24 hours", strconv.Itoa(st.Accepted24h) + " accepted, " + strconv.Itoa(st.Delayed24h) + " delayed, " + strconv.Itoa(st.Failed24h) + " failed"},
+	)
+	s.table([]string{"WHAT", "NOW"}, rows)
+	return nil
+}
+
+type mailJournalCmd struct {
+	Text   string `help:"Only letters whose recipient or reply contains this text." placeholder:"TEXT"`
+	State  string `help:"Only letters in this state, e.g. accepted, held, failed." placeholder:"STATE"`
+	Kind   string `help:"Only letters of this kind, e.g. invitation." placeholder:"KIND"`
+	Cursor string `help:"Where the next page begins." placeholder:"CURSOR"`
+	Limit  int    `help:"At most this many letters." default:"50"`
+	JSON   bool   `help:"Print JSON."`
+}
+
+// Run prints a page of the journal.
+func (c *mailJournalCmd) Run(s *session) error {
+	var page operator.JournalPage
+	err := s.operate(operator.CmdMailJournal, operator.MailJournal{
+		Text: c.Text, State: c.State, Kind: c.Kind, Cursor: c.Cursor, Limit: c.Limit,
+	}, &page)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return s.printJSON(page)
+	}
+	if len(page.Letters) == 0 {
+		s.say("No letter fits.")
+		return nil
+	}
+	rows := make([][]string, len(page.Letters))
+	for i, l := range page.Letters {
+		rows[i] = []string{localTime(l.Added), l.State, l.Kind, l.To, strconv.Itoa(l.Attempts), l.Reply}
+	}
+	s.table([]string{"ADDED", "STATE", "KIND", "TO", "ATTEMPTS", "REPLY"}, rows)
+	if page.Next != "" {
+		s.say("More: add --cursor %s.", page.Next)
+	}
+	return nil
+}

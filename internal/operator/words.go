@@ -1,0 +1,244 @@
+package operator
+
+import "time"
+
+// The names of the commands.
+const (
+	CmdAdminCreate = "admin.create"
+	CmdAdminReset  = "admin.reset-password"
+	CmdKeyStatus   = "key.status"
+	CmdKeyRotate   = "key.rotate"
+	CmdAuditVerify = "audit.verify"
+	CmdAuditList   = "audit.list"
+	CmdTrustImport = "trust.import"
+	CmdTrustList   = "trust.list"
+	CmdTrustRemove = "trust.remove"
+	CmdMailTest    = "mail.test"
+	CmdMailStatus  = "mail.status"
+	CmdMailJournal = "mail.journal"
+	CmdApply       = "apply"
+)
+
+// AdminCreate are the arguments of [CmdAdminCreate]. Without a password the
+// result holds a one-time link.
+type AdminCreate struct {
+	Login    string `json:"login"`
+	Name     string `json:"name"`
+	Email    string `json:"email"`
+	Password string `json:"password,omitempty"`
+}
+
+// AdminReset are the arguments of [CmdAdminReset]. Without a password the
+// result holds a one-time link.
+type AdminReset struct {
+	Login    string `json:"login"`
+	Password string `json:"password,omitempty"`
+}
+
+// AdminDone is the result of both.
+type AdminDone struct {
+	Login string `json:"login"`
+	// Link is a one-time link to choose a password, if none was given.
+	Link    string    `json:"link,omitempty"`
+	Expires time.Time `json:"expires,omitzero"`
+}
+
+// KeyVersion is one version of one key.
+type KeyVersion struct {
+	Purpose string    `json:"purpose"`
+	Version int64     `json:"version"`
+	State   string    `json:"state"`
+	Created time.Time `json:"created"`
+	Retired time.Time `json:"retired,omitzero"`
+}
+
+// KeyStatus is the result of [CmdKeyStatus].
+type KeyStatus struct {
+	Keys []KeyVersion `json:"keys"`
+	// Rotating says that a rotation was begun and has not ended.
+	Rotating bool `json:"rotating"`
+}
+
+// KeyRotated is the result of [CmdKeyRotate].
+type KeyRotated struct {
+	// Rewrapped is the number of values sealed with the new keys.
+	Rewrapped int64 `json:"rewrapped"`
+}
+
+// AuditVerified is the result of [CmdAuditVerify].
+type AuditVerified struct {
+	OK       bool   `json:"ok"`
+	Entries  int64  `json:"entries"`
+	FirstBad int64  `json:"first_bad,omitempty"`
+	What     string `json:"what,omitempty"`
+}
+
+// AuditList are the arguments of [CmdAuditList]. Empty fields do not filter.
+type AuditList struct {
+	Text   string    `json:"text,omitempty"`
+	Action string    `json:"action,omitempty"`
+	Login  string    `json:"login,omitempty"`
+	Since  time.Time `json:"since,omitzero"`
+	Until  time.Time `json:"until,omitzero"`
+	Before int64     `json:"before,omitempty"`
+	Limit  int       `json:"limit,omitempty"`
+}
+
+// AuditEntry is one entry of the audit log.
+type AuditEntry struct {
+	Seq     int64     `json:"seq"`
+	At      time.Time `json:"at"`
+	Who     string    `json:"who"`
+	Door    string    `json:"door,omitempty"`
+	From    string    `json:"from,omitempty"`
+	Action  string    `json:"action"`
+	Kind    string    `json:"kind,omitempty"`
+	Name    string    `json:"name,omitempty"`
+	Outcome string    `json:"outcome,omitempty"`
+	Reason  string    `json:"reason,omitempty"`
+	Detail  []string  `json:"detail,omitempty"`
+}
+
+// AuditPage is the result of [CmdAuditList], newest first. Next is the Before
+// of the following page, 0 at the end.
+type AuditPage struct {
+	Entries []AuditEntry `json:"entries"`
+	Next    int64        `json:"next,omitempty"`
+}
+
+// TrustImport are the arguments of [CmdTrustImport]. Files hold the contents
+// of PEM or DER files. Password is the mail server's password, taken again
+// because it is bound to the certificates that are trusted with it.
+type TrustImport struct {
+	Files    [][]byte `json:"files"`
+	Pin      bool     `json:"pin,omitempty"`
+	Password string   `json:"password,omitempty"`
+}
+
+// TrustRemove are the arguments of [CmdTrustRemove]. Fingerprint is the
+// SHA-256 of the certificate in hexadecimal; a unique beginning of at least
+// eight digits is enough.
+type TrustRemove struct {
+	Fingerprint string `json:"fingerprint"`
+	Password    string `json:"password,omitempty"`
+}
+
+// Certificate is one trusted certificate.
+type Certificate struct {
+	Fingerprint string    `json:"fingerprint"`
+	Subject     string    `json:"subject"`
+	Issuer      string    `json:"issuer"`
+	Names       []string  `json:"names,omitempty"`
+	Mode        string    `json:"mode"`
+	NotBefore   time.Time `json:"not_before"`
+	NotAfter    time.Time `json:"not_after"`
+	AddedBy     string    `json:"added_by,omitempty"`
+	AddedAt     time.Time `json:"added_at,omitzero"`
+}
+
+// TrustChanged is the result of [CmdTrustList], [CmdTrustImport] and
+// [CmdTrustRemove].
+type TrustChanged struct {
+	// Changed are the certificates that were added or removed; empty for a
+	// list.
+	Changed []Certificate `json:"changed,omitempty"`
+	// Trusted are all certificates trusted now.
+	Trusted []Certificate `json:"trusted"`
+	// Paused says why mail is paused since, or is empty.
+	Paused string `json:"paused,omitempty"`
+}
+
+// MailTest are the arguments of [CmdMailTest].
+type MailTest struct {
+	To string `json:"to"`
+}
+
+// MailStep is one step of a test.
+type MailStep struct {
+	Title  string `json:"title"`
+	State  string `json:"state"`
+	Detail string `json:"detail,omitempty"`
+	Advice string `json:"advice,omitempty"`
+	Raw    string `json:"raw,omitempty"`
+	// TookMillis is the time the step took.
+	TookMillis int64 `json:"took_ms"`
+}
+
+// MailTested is the result of [CmdMailTest].
+type MailTested struct {
+	Passed bool       `json:"passed"`
+	Steps  []MailStep `json:"steps"`
+}
+
+// MailStatus is the result of [CmdMailStatus].
+type MailStatus struct {
+	// Server is "host:port", or empty when no mail server is set up.
+	Server string `json:"server"`
+	Sender string `json:"sender,omitempty"`
+	// State is "working", "paused" or "none".
+	State        string    `json:"state"`
+	Reason       string    `json:"reason,omitempty"`
+	Advice       string    `json:"advice,omitempty"`
+	Since        time.Time `json:"since,omitzero"`
+	LastAccepted time.Time `json:"last_accepted,omitzero"`
+	Waiting      int       `json:"waiting"`
+	Oldest       time.Time `json:"oldest,omitzero"`
+	Accepted24h  int       `json:"accepted_24h"`
+	Delayed24h   int       `json:"delayed_24h"`
+	Failed24h    int       `json:"failed_24h"`
+}
+
+// MailJournal are the arguments of [CmdMailJournal]. Empty fields do not
+// filter.
+type MailJournal struct {
+	Text   string `json:"text,omitempty"`
+	State  string `json:"state,omitempty"`
+	Kind   string `json:"kind,omitempty"`
+	Cursor string `json:"cursor,omitempty"`
+	Limit  int    `json:"limit,omitempty"`
+}
+
+// Letter is one row of the mail journal.
+type Letter struct {
+	ID        string    `json:"id"`
+	MessageID string    `json:"message_id"`
+	Kind      string    `json:"kind"`
+	To        string    `json:"to"`
+	State     string    `json:"state"`
+	Added     time.Time `json:"added"`
+	Changed   time.Time `json:"changed"`
+	Attempts  int       `json:"attempts"`
+	Reply     string    `json:"reply,omitempty"`
+}
+
+// JournalPage is the result of [CmdMailJournal], newest first.
+type JournalPage struct {
+	Letters []Letter `json:"letters"`
+	Next    string   `json:"next,omitempty"`
+}
+
+// Apply are the arguments of [CmdApply]: the file and what its references
+// point to.
+type Apply struct {
+	File    []byte            `json:"file"`
+	Secrets map[string][]byte `json:"secrets,omitempty"`
+	// Check compares and changes nothing.
+	Check bool `json:"check,omitempty"`
+}
+
+// ApplyStep is one difference between the file and what is there.
+type ApplyStep struct {
+	// Verb is "create" or "change".
+	Verb string `json:"verb"`
+	// What names the object, e.g. `user "ada"`.
+	What string `json:"what"`
+	// Lines are the differences in words; secrets are named, never shown.
+	Lines []string `json:"lines,omitempty"`
+}
+
+// Applied is the result of [CmdApply].
+type Applied struct {
+	Steps []ApplyStep `json:"steps"`
+	// Done is the number of steps that were taken; 0 with Check.
+	Done int `json:"done"`
+}
