@@ -1,0 +1,47 @@
+# The commands of Sealpost's source. "make run" needs Go alone.
+
+GO      ?= go
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo development)
+LDFLAGS  = -s -w -X github.com/sealpost/sealpost/internal/cli.version=$(VERSION)
+TOOL     = $(GO) tool -modfile=tools/go.mod
+
+.PHONY: run build test race torture bench fuzz lint fmt screenshots
+
+run: build
+	./bin/sealpost serve
+
+build:
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/sealpost ./cmd/sealpost
+
+# All tests. On Debian and Ubuntu, as root, what they need is installed first;
+# elsewhere tests whose peer is missing are skipped and say so.
+test:
+	test/install-peers
+	$(GO) test -timeout 20m ./...
+
+race:
+	test/install-peers
+	$(GO) test -race -timeout 40m ./...
+
+# The long matrices in full: every kill point, every certificate, both engines.
+torture:
+	test/install-peers
+	SEALPOST_TORTURE=1 $(GO) test -timeout 120m -count=1 ./...
+
+bench:
+	$(GO) test -run '^$$' -bench . -benchmem ./bench/...
+
+# Each fuzz target for FUZZTIME (default 20 s).
+fuzz:
+	test/fuzz-all $(FUZZTIME)
+
+lint:
+	test/lint
+
+fmt:
+	$(TOOL) gofumpt -w $$(git ls-files '*.go')
+
+# The pictures in the README and in docs, taken from the running product.
+screenshots:
+	test/install-peers
+	SCREENSHOTS=$(CURDIR)/docs/images $(GO) test -count=1 -run '^TestScreenshots$$' ./test/journey
