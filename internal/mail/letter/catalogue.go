@@ -1,0 +1,183 @@
+package letter
+
+import (
+	"bytes"
+	"embed"
+	"fmt"
+	htmltemplate "html/template"
+	"regexp"
+	"strings"
+	texttemplate "text/template"
+	"time"
+
+	"github.com/sealpost/sealpost/internal/fault"
+	"github.com/sealpost/sealpost/internal/secret"
+	"github.com/sealpost/sealpost/internal/store"
+)
+
+//go:embed templates
+var files embed.FS
+
+// LogoID is the Content-ID under which a letter's HTML refers to the logo.
+const LogoID = "logo@sealpost"
+
+// Content is a rendered letter.
+type Content struct {
+	Kind     string
+	Class    Class
+	Lifetime time.Duration
+	Subject  string
+	// Text and HTML hold one-time links, so they are secrets.
+	Text, HTML secret.Value
+	// Logo is the picture that the HTML shows, or empty.
+	Logo     []byte
+	LogoType string
+}
+
+// Catalogue renders letters. It is safe for use by several goroutines.
+type Catalogue struct {
+	text map[string]*texttemplate.Template
+	html map[string]*htmltemplate.Template
+}
+
+// New parses the templates.
+func New() (*Catalogue, error) {
+	c := &Catalogue{text: map[string]*texttemplate.Template{}, html: map[string]*htmltemplate.Template{}}
+	for _, k := range Kinds() {
+		t, err := texttemplate.New("layout.txt").Funcs(texttemplate.FuncMap(functions())).Option("missingkey=error").
+			ParseFS(files, "templates/layout.txt", "templates/"+k.Key+".txt")
+		if err != nil {
+			return nil, fmt.Errorf("parsing the letter %s: %w", k.Key, err)
+		}
+		h, err := htmltemplate.New("layout.html").Funcs(htmltemplate.FuncMap(functions())).Option("missingkey=error").
+			ParseFS(files, "templates/layout.html", "templates/"+k.Key+".html")
+		if err != nil {
+			return nil, fmt.Errorf("parsing the letter %s: %w", k.Key, err)
+		}
+		c.text[k.Key], c.html[k.Key] = t, h
+	}
+	return c, nil
+}
+
+// view is what templates see.
+type view struct {
+	Site   Site
+	Letter Letter
+	Title  string
+	LogoID string
+}
+
+// Render returns the letter as it is sent from this installation.
+func (c *Catalogue) Render(tx *store.Tx, l Letter) (Content, error) {
+	site, err := c.Site(tx)
+	if err != nil {
+		return Content{}, err
+	}
+	return c.render(site, l)
+}
+
+func (c *Catalogue) render(site Site, l Letter) (Content, error) {
+	info, ok := Info(l.Kind())
+	if !ok {
+		return Content{}, fault.Internal(fmt.Errorf("no letter of kind %q", l.Kind()))
+	}
+	v := view{Site: site, Letter: l, Title: site.Title()}
+	if len(site.Logo) > 0 {
+		v.LogoID = LogoID
+	}
+	var subject, text, html bytes.Buffer
+	if err := c.text[info.Key].ExecuteTemplate(&subject, "subject", v); err != nil {
+		return Content{}, fault.Internal(err)
+	}
+	if err := c.text[info.Key].Execute(&text, v); err != nil {
+		return Content{}, fault.Internal(err)
+	}
+	if err := c.html[info.Key].Execute(&html, v); err != nil {
+		return Content{}, fault.Internal(err)
+	}
+	return Content{
+		Kind: info.Key, Class: info.Class, Lifetime: info.Lifetime,
+		Subject: strings.Join(strings.Fields(subject.String()), " "),
+		Text:    secret.FromBytes(text.Bytes()), HTML: secret.FromBytes(html.Bytes()),
+		Logo: site.Logo, LogoType: site.LogoType,
+	}, nil
+}
+
+func functions() map[string]any {
+	return map[string]any{
+		"inert":  inert,
+		"reveal": secret.Value.Reveal,
+		"when":   func(t time.Time) string { return t.UTC().Format("2 January 2006, 15:04 UTC") },
+		"orUnknown": func(s string) string {
+			if s == "" {
+				return "unknown"
+			}
+			return s
+		},
+		"wrap": wrap,
+	}
+}
+
+// live finds what reading programs turn into links: schemes, addresses, and
+// words joined by dots.
+var live = regexp.MustCompile(`(?i)(://|@|[\pL\pN]\.[\pL\pN])`)
+
+// inert puts an invisible word joiner into what a reading program would turn
+// into a link, so that a name cannot carry one.
+func inert(s string) string {
+	const joiner = "\u2060"
+	return live.ReplaceAllStringFunc(s, func(m string) string {
+		switch {
+		case m == "@":
+			return joiner + "@" + joiner
+		case strings.HasPrefix(m, ":"):
+			return ":" + joiner + "//" + joiner
+		default:
+			return strings.Replace(m, ".", "."+joiner, 1)
+		}
+	})
+}
+
+// wrap breaks the lines of a paragraph at 76 characters.
+func wrap(s string) string {
+	var b strings.Builder
+	width := 0
+	for i, word := range strings.Fields(s) {
+		n := len([]rune(word))
+		if i > 0 {
+			if width+1+n > 76 {
+				b.WriteByte('\n')
+				width = 0
+			} else {
+				b.WriteByte(' ')
+				width++
+			}
+		}
+		b.WriteString(word)
+		width += n
+	}
+	return b.String()
+}
+
+// Preview returns a letter of the kind with made-up contents.
+func (c *Catalogue) Preview(site Site, kind string) (Content, error) {
+	at := time.Date(2026, 3, 1, 9, 30, 0, 0, time.UTC)
+	if site.AccessURL == "" {
+		site.AccessURL = "https://vault.example.org:7272"
+	}
+	link := site.Link("/invite", secret.New("abcdefghijklmnopqrstuvwxyz"))
+	const from, agent = "192.0.2.17", "Firefox on Windows"
+	samples := []Letter{
+		Invitation{"Ada Lovelace", "ada", "Password Administrator", "Grace Hopper", link, at.Add(72 * time.Hour)},
+		PasswordReset{"Ada Lovelace", site.Link("/reset", secret.New("abcdefghijklmnopqrstuvwxyz")), at.Add(30 * time.Minute), from, agent},
+		PasswordChanged{"Ada Lovelace", at, from, agent},
+		NewDevice{"Ada Lovelace", at, from, agent},
+		Test{"Grace Hopper", at, "smtp.example.org:587"},
+	}
+	for _, l := range samples {
+		if l.Kind() == kind {
+			return c.render(site, l)
+		}
+	}
+	return Content{}, fault.NotFound("There is no such letter.")
+}

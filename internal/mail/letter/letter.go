@@ -1,0 +1,124 @@
+package letter
+
+import (
+	"time"
+)
+
+// Class is the priority of a letter: lower ones leave first.
+type Class int
+
+// The classes, the most urgent first.
+const (
+	ClassCode Class = iota + 1
+	ClassRequest
+	ClassAlert
+	ClassReminder
+	ClassDigest
+)
+
+// Letter is one of the structs of this package.
+type Letter interface {
+	// Kind is the letter's key, for example "invitation".
+	Kind() string
+}
+
+// KindInfo describes a kind of letter.
+type KindInfo struct {
+	// Key is what Letter.Kind returns.
+	Key string
+	// Title is what a person calls it.
+	Title string
+	Class Class
+	// Lifetime is how long after it was added a letter may still be sent.
+	Lifetime time.Duration
+	// OneTime letters hold a link that somebody could use; they are sent
+	// again by making a new link, never as they were.
+	OneTime bool
+}
+
+// The kinds of letters.
+const (
+	KindInvitation      = "invitation"
+	KindPasswordReset   = "password_reset"
+	KindPasswordChanged = "password_changed"
+	KindNewDevice       = "new_device"
+	KindTest            = "test"
+)
+
+// Kinds returns all kinds in the order in which a filter offers them.
+func Kinds() []KindInfo {
+	return []KindInfo{
+		{KindInvitation, "Invitation", ClassRequest, 72 * time.Hour, true},
+		{KindPasswordReset, "Password reset", ClassCode, 30 * time.Minute, true},
+		{KindPasswordChanged, "Password changed", ClassAlert, 24 * time.Hour, false},
+		{KindNewDevice, "Sign-in from a new device", ClassAlert, 24 * time.Hour, false},
+		{KindTest, "Test", ClassCode, 10 * time.Minute, false},
+	}
+}
+
+// Info returns the description of a kind, and false for one that does not
+// exist.
+func Info(kind string) (KindInfo, bool) {
+	for _, k := range Kinds() {
+		if k.Key == kind {
+			return k, true
+		}
+	}
+	return KindInfo{}, false
+}
+
+// Invitation welcomes a new user and gives them the way in.
+type Invitation struct {
+	Name, Login, Role string
+	// InvitedBy is the name of who added the user.
+	InvitedBy string
+	Link      Link
+	Expires   time.Time
+}
+
+// PasswordReset gives a user who forgot their password the way in.
+type PasswordReset struct {
+	Name    string
+	Link    Link
+	Expires time.Time
+	// From and Agent say where the request came from.
+	From, Agent string
+}
+
+// PasswordChanged tells a user that their password was changed.
+type PasswordChanged struct {
+	Name        string
+	When        time.Time
+	From, Agent string
+}
+
+// NewDevice tells a user that somebody signed in as them in a browser not seen
+// before.
+type NewDevice struct {
+	Name        string
+	When        time.Time
+	From, Agent string
+}
+
+// Test shows that the mail server takes letters.
+type Test struct {
+	RequestedBy string
+	When        time.Time
+	// Server is "host:port".
+	Server string
+}
+
+// Kind returns KindInvitation.
+func (Invitation) Kind() string { return KindInvitation }
+
+// Kind returns KindPasswordReset.
+func (PasswordReset) Kind() string { return KindPasswordReset }
+
+// Kind returns KindPasswordChanged.
+func (PasswordChanged) Kind() string { return KindPasswordChanged }
+
+// Kind returns KindNewDevice.
+func (NewDevice) Kind() string { return KindNewDevice }
+
+// Kind returns KindTest.
+func (Test) Kind() string { return KindTest }
