@@ -47,7 +47,7 @@ var table = map[string]room{
 	"internal/audit":        {4, "internal/store internal/keyring ground", "whoever writes may be audited, so audit knows nobody"},
 	"internal/mail/letter":  {4, "internal/store internal/mail/message ground", "a letter is rendered from what its cause gives it"},
 
-	"internal/mail/outbox": {5, "internal/store internal/keyring internal/mail/letter internal/mail/message internal/failpoint ground", "the outbox keeps letters and does not send them"},
+	"internal/mail/outbox": {5, "internal/store internal/keyring internal/audit internal/mail/letter internal/mail/message internal/failpoint ground", "the outbox keeps letters and does not send them"},
 	"internal/mail":        {5, "internal/mail/smtp internal/mail/sasl internal/mail/trust internal/mail/message internal/mail/verdict internal/mail/letter internal/store internal/keyring internal/audit ground", "mail knows neither users nor vault"},
 
 	"internal/mail/delivery": {6, "internal/mail internal/mail/outbox internal/mail/letter internal/mail/message internal/mail/verdict internal/mail/smtp internal/worker internal/audit internal/store internal/failpoint ground", "only delivery writes down what became of a letter"},

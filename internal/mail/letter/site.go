@@ -50,6 +50,19 @@ func (s Site) Title() string {
 	return "Sealpost"
 }
 
+// MessageDomain is what stands behind the "@" of a Message-ID: the host of the
+// Access URL where it is a name.
+func (s Site) MessageDomain() string {
+	u, err := url.Parse(s.AccessURL)
+	if err != nil || u.Hostname() == "" {
+		return "sealpost.invalid"
+	}
+	if a, err := netip.ParseAddr(u.Hostname()); err == nil {
+		return "[" + a.String() + "]"
+	}
+	return u.Hostname()
+}
+
 // Link is a one-time link and the code to type where it cannot be opened.
 type Link struct {
 	URL, Code secret.Value

@@ -1,0 +1,262 @@
+package outbox
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/sealpost/sealpost/internal/mail/letter"
+	"github.com/sealpost/sealpost/internal/store"
+)
+
+// Claim is a letter that its holder may try to send until the lease ends.
+type Claim struct {
+	ID        string
+	Kind      string
+	MessageID string
+	Class     letter.Class
+	// Attempt numbers the tries from 1; the outcome must name it.
+	Attempt int64
+	To      Recipient
+	Subject string
+	// Content holds text, HTML and logo.
+	Content letter.Content
+	// Date stands in the message: when the letter was added.
+	Date time.Time
+	// Expires is when the letter is no longer worth sending.
+	Expires time.Time
+	// MaybeSent tells that an earlier attempt may have got the content to a
+	// server.
+	MaybeSent bool
+	// Sender is what the claimer offered, or what an earlier attempt that may
+	// have sent the content used.
+	Sender string
+}
+
+// Claim takes up to n letters that are due, the most urgent and oldest first,
+// for the time of lease. The attempt is on disk when it returns. sender is
+// remembered with letters that have none yet; it is the claimer's own form of
+// "who it comes from". While the gate is closed it returns none.
+func (o *Outbox) Claim(ctx context.Context, n int, lease time.Duration, sender string) ([]Claim, error) {
+	var claims []Claim
+	err := o.db.Update(ctx, func(tx *store.Tx) error {
+		claims = nil
+		g, err := o.Gate(tx)
+		if err != nil || !g.Open {
+			return err
+		}
+		due, err := store.All(tx, scanStored, fmt.Sprintf(`SELECT %s FROM outbox_letter
+			WHERE (state IN ('queued', 'deferred', 'uncertain') AND not_before <= $1 OR state = 'sending' AND lease_until <= $1)
+				AND expires_at > $1
+			ORDER BY class, added_at, id LIMIT %d%s`, storedColumns, n, tx.SkipLocked()), store.Micros(tx.Now()))
+		if err != nil {
+			return err
+		}
+		for _, s := range due {
+			c, err := o.claimOne(tx, s, lease, sender)
+			if err != nil {
+				return err
+			}
+			if c != nil {
+				claims = append(claims, *c)
+			}
+		}
+		return nil
+	})
+	return claims, err
+}
+
+func (o *Outbox) claimOne(tx *store.Tx, s stored, lease time.Duration, sender string) (*Claim, error) {
+	content, err := o.open(tx, s.id, s.sealed)
+	if err != nil {
+		if !isSealed(err) {
+			return nil, err
+		}
+		// One damaged letter must not stop all others.
+		return nil, finish(tx, s.id, Failed, "The letter's content was changed in the database and cannot be opened.", true)
+	}
+	// A lease that ran out belonged to a process that died or hung: what it
+	// did last is not known.
+	maybe := s.maybeSent || s.state == Sending
+	if s.sender == "" || !maybe {
+		s.sender = sender
+	}
+	if err := closeAttempt(tx, s, maybe); err != nil {
+		return nil, err
+	}
+	now := tx.Now()
+	_, err = tx.Exec(`UPDATE outbox_letter SET state = 'sending', attempt = $1, lease_until = $2, sender = $3, maybe_sent = $4, changed_at = $5 WHERE id = $6`,
+		s.attempt+1, store.Micros(now.Add(lease)), s.sender, maybe, store.Micros(now), s.id)
+	if err != nil {
+		return nil, err
+	}
+	_, err = tx.Exec(`INSERT INTO outbox_attempt (letter_id, attempt, began_at, ended_at, state, stage, code, enhanced, reply, advice, server)
+		VALUES ($1, $2, $3, 0, 'sending', '', 0, '', '', '', '')`, s.id, s.attempt+1, store.Micros(now))
+	if err != nil {
+		return nil, err
+	}
+	c := Claim{
+		ID: s.id, Kind: s.kind, MessageID: s.messageID, Class: s.class, Attempt: s.attempt + 1,
+		To: s.to, Subject: s.subject, Date: s.added, Expires: s.expires, MaybeSent: maybe, Sender: s.sender,
+		Content: contentOf(s, content),
+	}
+	return &c, nil
+}
+
+// closeAttempt ends the attempt of a lease that ran out.
+func closeAttempt(tx *store.Tx, s stored, maybe bool) error {
+	if s.state != Sending {
+		return nil
+	}
+	_, err := tx.Exec(`UPDATE outbox_attempt SET state = 'uncertain', ended_at = $1, advice = $2
+		WHERE letter_id = $3 AND attempt = $4 AND ended_at = 0`,
+		store.Micros(tx.Now()), "The server that tried stopped before it could say what came of it.", s.id, s.attempt)
+	return err
+}
+
+// Renew extends the leases of claims that are still in work.
+func (o *Outbox) Renew(ctx context.Context, claims []Claim, lease time.Duration) error {
+	return o.db.Update(ctx, func(tx *store.Tx) error {
+		for _, c := range claims {
+			_, err := tx.Exec(`UPDATE outbox_letter SET lease_until = $1 WHERE id = $2 AND attempt = $3 AND state = 'sending'`,
+				store.Micros(tx.Now().Add(lease)), c.ID, c.Attempt)
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// Outcome is what came of an attempt.
+type Outcome struct {
+	ID      string
+	Attempt int64
+	// State is Accepted, Deferred, Uncertain or Failed. Queued gives the
+	// letter back without counting the attempt against it.
+	State State
+	// RetryAt is when a deferred or uncertain letter is due again.
+	RetryAt time.Time
+	// Stage, Code, Enhanced and Reply are what the server said, where.
+	Stage    string
+	Code     int
+	Enhanced string
+	Reply    string
+	// Advice is what it means, for a person.
+	Advice string
+	// QueueID is the id under which the server accepted the letter.
+	QueueID string
+	// Server is "host:port".
+	Server string
+}
+
+// Record stores outcomes in one transaction. An outcome whose attempt is not
+// the letter's current one is dropped: somebody else took over.
+func (o *Outbox) Record(ctx context.Context, outcomes ...Outcome) error {
+	return o.db.Update(ctx, func(tx *store.Tx) error {
+		for _, out := range outcomes {
+			if err := record(tx, out); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func record(tx *store.Tx, out Outcome) error {
+	now := store.Micros(tx.Now())
+	notBefore := store.Micros(out.RetryAt)
+	if notBefore == 0 {
+		notBefore = now
+	}
+	changed, err := tx.Exec(`UPDATE outbox_letter SET state = $1, not_before = $2, stage = $3, code = $4, enhanced = $5, reply = $6,
+			advice = $7, queue_id = $8, server = $9, changed_at = $10, lease_until = 0,
+			maybe_sent = CASE WHEN $11 THEN true ELSE maybe_sent END
+		WHERE id = $12 AND attempt = $13 AND state = 'sending'`,
+		string(out.State), notBefore, out.Stage, out.Code, out.Enhanced, out.Reply, out.Advice, out.QueueID, out.Server, now,
+		out.State == Uncertain || out.State == Accepted, out.ID, out.Attempt)
+	if err != nil || changed == 0 {
+		return err
+	}
+	if out.State.Final() {
+		if err := wipe(tx, out.ID, out.State); err != nil {
+			return err
+		}
+	}
+	_, err = tx.Exec(`UPDATE outbox_attempt SET ended_at = $1, state = $2, stage = $3, code = $4, enhanced = $5, reply = $6, advice = $7, server = $8
+		WHERE letter_id = $9 AND attempt = $10`,
+		now, string(out.State), out.Stage, out.Code, out.Enhanced, out.Reply, out.Advice, out.Server, out.ID, out.Attempt)
+	return err
+}
+
+// Expire ends letters whose time is over, whether the gate is open or not, and
+// returns how many.
+func (o *Outbox) Expire(ctx context.Context) (int, error) {
+	var n int
+	err := o.db.Update(ctx, func(tx *store.Tx) error {
+		over, err := store.All(tx, func(r store.Row) (id string, err error) { return id, r.Scan(&id) },
+			`SELECT id FROM outbox_letter WHERE expires_at <= $1 AND (state IN ('queued', 'deferred', 'uncertain')
+				OR state = 'sending' AND lease_until <= $1) ORDER BY expires_at LIMIT 500`, store.Micros(tx.Now()))
+		if err != nil {
+			return err
+		}
+		n = len(over)
+		for _, id := range over {
+			if err := finish(tx, id, Expired, "It was not delivered while it was still of use.", false); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return n, err
+}
+
+// Recover makes letters that a dead process of this installation had claimed
+// due at once. Call it only where no other process can be sending: on SQLite,
+// at start.
+func (o *Outbox) Recover(ctx context.Context) error {
+	return o.db.Update(ctx, func(tx *store.Tx) error {
+		_, err := tx.Exec(`UPDATE outbox_letter SET lease_until = $1 WHERE state = 'sending' AND lease_until > $1`, store.Micros(tx.Now()))
+		return err
+	})
+}
+
+// NextDue returns when the next letter is due, and the zero time when none
+// waits.
+func (o *Outbox) NextDue(ctx context.Context) (time.Time, error) {
+	var at int64
+	err := o.db.View(ctx, func(tx *store.Tx) error {
+		var err error
+		at, err = store.One(tx, func(r store.Row) (n int64, err error) { return n, r.Scan(&n) },
+			`SELECT COALESCE(MIN(CASE WHEN state = 'sending' THEN lease_until ELSE not_before END), 0) FROM outbox_letter
+			WHERE state IN ('queued', 'deferred', 'uncertain', 'sending')`)
+		return err
+	})
+	return store.FromMicros(at), err
+}
+
+// Retention removes letters that were done with before the given age, and the
+// content of failed ones after a week.
+func (o *Outbox) Retention(ctx context.Context, keep time.Duration) error {
+	return o.db.Update(ctx, func(tx *store.Tx) error {
+		now := tx.Now()
+		_, err := tx.Exec(`UPDATE outbox_letter SET sealed = $1 WHERE state IN ('failed', 'expired') AND changed_at < $2 AND length(sealed) > 0`,
+			[]byte{}, store.Micros(now.Add(-keepFailedContent)))
+		if err != nil {
+			return err
+		}
+		_, err = tx.Exec(`DELETE FROM outbox_letter WHERE state IN ('accepted', 'failed', 'expired', 'cancelled') AND changed_at < $1`,
+			store.Micros(now.Add(-keep)))
+		return err
+	})
+}
+
+// keepFailedContent is how long a letter that failed can be sent again.
+const keepFailedContent = 7 * 24 * time.Hour
+
+func contentOf(s stored, c sealedContent) letter.Content {
+	return letter.Content{
+		Kind: s.kind, Class: s.class, Subject: s.subject,
+		Text: secretOf(c.Text), HTML: secretOf(c.HTML), Logo: c.Logo, LogoType: c.LogoType,
+	}
+}

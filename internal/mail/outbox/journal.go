@@ -1,0 +1,352 @@
+package outbox
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/sealpost/sealpost/internal/actor"
+	"github.com/sealpost/sealpost/internal/audit"
+	"github.com/sealpost/sealpost/internal/fault"
+	"github.com/sealpost/sealpost/internal/mail/letter"
+	"github.com/sealpost/sealpost/internal/store"
+)
+
+// Row is a letter as the journal shows it: never its content.
+type Row struct {
+	ID, MessageID, Kind string
+	To                  Recipient
+	Subject             string
+	// State is Held for a letter that waits while the gate is closed.
+	State State
+	// MaybeSent tells that a server may have got it though none said so.
+	MaybeSent bool
+	// Merged counts further letters of the kind that this one stands for.
+	Merged   int64
+	Attempts int64
+	Added    time.Time
+	Due      time.Time
+	Expires  time.Time
+	Changed  time.Time
+	Stage    string
+	Code     int
+	Enhanced string
+	Reply    string
+	Advice   string
+	QueueID  string
+	Server   string
+	// CanResend and CanCancel say what may be done with it here.
+	CanResend, CanCancel bool
+}
+
+// Attempt is one try to send a letter.
+type Attempt struct {
+	Number       int64
+	Began, Ended time.Time
+	State        State
+	Stage        string
+	Code         int
+	Enhanced     string
+	Reply        string
+	Advice       string
+	Server       string
+}
+
+// Filter says which letters are wanted. Empty fields do not filter.
+type Filter struct {
+	// Text is looked for in recipient, subject and reply.
+	Text  string
+	State State
+	Kind  string
+	// UserID is the recipient's.
+	UserID   string
+	From, To time.Time
+	// Cursor is the Next of the page before.
+	Cursor string
+	// Limit is the number of letters, 50 where it is 0, 500 at most.
+	Limit int
+}
+
+// Page is a page of the journal, newest first.
+type Page struct {
+	Rows []Row
+	Next string
+}
+
+const rowColumns = `id, message_id, kind, user_id, to_address, to_name, subject, state, maybe_sent, merged, attempt, added_at, not_before,
+	expires_at, changed_at, stage, code, enhanced, reply, advice, queue_id, server, length(sealed)`
+
+func rowScanner(open bool) func(store.Row) (Row, error) {
+	return func(r store.Row) (Row, error) {
+		var l Row
+		var state string
+		var added, due, expires, changed, sealed int64
+		err := r.Scan(&l.ID, &l.MessageID, &l.Kind, &l.To.UserID, &l.To.Address, &l.To.Name, &l.Subject, &state, &l.MaybeSent, &l.Merged,
+			&l.Attempts, &added, &due, &expires, &changed, &l.Stage, &l.Code, &l.Enhanced, &l.Reply, &l.Advice, &l.QueueID, &l.Server, &sealed)
+		l.State = State(state)
+		l.Added, l.Due, l.Expires, l.Changed = store.FromMicros(added), store.FromMicros(due), store.FromMicros(expires), store.FromMicros(changed)
+		waits := l.State == Queued || l.State == Deferred || l.State == Uncertain
+		info, _ := letter.Info(l.Kind)
+		l.CanCancel = waits
+		l.CanResend = (l.State == Failed || l.State == Expired) && sealed > 0 && !info.OneTime
+		if waits && !open {
+			l.State = Held
+		}
+		return l, err
+	}
+}
+
+// List returns a page of the journal. It needs the permission to read it.
+func (o *Outbox) List(ctx context.Context, by actor.Actor, f Filter) (Page, error) {
+	if !by.May(actor.ReadMailJournal) {
+		return Page{}, fault.Denied("Your role may not see the mail journal.")
+	}
+	if f.Limit <= 0 {
+		f.Limit = 50
+	}
+	f.Limit = min(f.Limit, 500)
+	var page Page
+	err := o.db.View(ctx, func(tx *store.Tx) error {
+		g, err := o.Gate(tx)
+		if err != nil {
+			return err
+		}
+		where, args, none := f.where(tx, g.Open)
+		if none {
+			page = Page{}
+			return nil
+		}
+		rows, err := store.All(tx, rowScanner(g.Open), fmt.Sprintf(
+			`SELECT %s FROM outbox_letter%s ORDER BY id DESC LIMIT %d`, rowColumns, where, f.Limit+1), args...)
+		if err != nil {
+			return err
+		}
+		page = Page{Rows: rows}
+		if len(rows) > f.Limit {
+			page.Rows = rows[:f.Limit]
+			page.Next = page.Rows[f.Limit-1].ID
+		}
+		return nil
+	})
+	return page, err
+}
+
+// where returns the condition of f; none tells that nothing can fit.
+func (f Filter) where(tx *store.Tx, open bool) (where string, args []any, none bool) {
+	var conds []string
+	add := func(cond string, arg any) {
+		args = append(args, arg)
+		conds = append(conds, fmt.Sprintf(cond, len(args)))
+	}
+	const waiting = `state IN ('queued', 'deferred', 'uncertain')`
+	switch f.State {
+	case "":
+	case Held:
+		if open {
+			return "", nil, true
+		}
+		conds = append(conds, waiting)
+	case Queued, Deferred, Uncertain:
+		if !open {
+			return "", nil, true
+		}
+		add("state = $%d", string(f.State))
+	default:
+		add("state = $%d", string(f.State))
+	}
+	if f.Kind != "" {
+		add("kind = $%d", f.Kind)
+	}
+	if f.UserID != "" {
+		add("user_id = $%d", f.UserID)
+	}
+	if !f.From.IsZero() {
+		add("added_at >= $%d", store.Micros(f.From))
+	}
+	if !f.To.IsZero() {
+		add("added_at < $%d", store.Micros(f.To))
+	}
+	if f.Cursor != "" {
+		// Ids begin with the time they were made.
+		add("id < $%d", f.Cursor)
+	}
+	if text := strings.TrimSpace(f.Text); text != "" {
+		args = append(args, store.LikePattern(text))
+		var any []string
+		for _, c := range []string{"to_address", "to_name", "subject", "reply"} {
+			any = append(any, tx.Like(c, len(args)))
+		}
+		conds = append(conds, "("+strings.Join(any, " OR ")+")")
+	}
+	if len(conds) == 0 {
+		return "", nil, false
+	}
+	return " WHERE " + strings.Join(conds, " AND "), args, false
+}
+
+// Get returns a letter with its attempts, the newest first.
+func (o *Outbox) Get(ctx context.Context, by actor.Actor, id string) (Row, []Attempt, error) {
+	if !by.May(actor.ReadMailJournal) {
+		return Row{}, nil, fault.Denied("Your role may not see the mail journal.")
+	}
+	var row Row
+	var attempts []Attempt
+	err := o.db.View(ctx, func(tx *store.Tx) error {
+		var err error
+		if row, err = o.row(tx, id); err != nil {
+			return err
+		}
+		attempts, err = store.All(tx, func(r store.Row) (Attempt, error) {
+			var a Attempt
+			var state string
+			var began, ended int64
+			err := r.Scan(&a.Number, &began, &ended, &state, &a.Stage, &a.Code, &a.Enhanced, &a.Reply, &a.Advice, &a.Server)
+			a.State, a.Began, a.Ended = State(state), store.FromMicros(began), store.FromMicros(ended)
+			return a, err
+		}, `SELECT attempt, began_at, ended_at, state, stage, code, enhanced, reply, advice, server FROM outbox_attempt
+			WHERE letter_id = $1 ORDER BY attempt DESC LIMIT 200`, id)
+		return err
+	})
+	return row, attempts, err
+}
+
+func (o *Outbox) row(tx *store.Tx, id string) (Row, error) {
+	g, err := o.Gate(tx)
+	if err != nil {
+		return Row{}, err
+	}
+	row, err := store.One(tx, rowScanner(g.Open), `SELECT `+rowColumns+` FROM outbox_letter WHERE id = $1`, id)
+	if fault.Is(err, fault.KindNotFound) {
+		return Row{}, fault.NotFound("There is no such letter.")
+	}
+	return row, err
+}
+
+// LatestFor returns the newest letter of a kind to a user, for the page of
+// that user; a fault of kind not found where there is none.
+func (o *Outbox) LatestFor(tx *store.Tx, userID, kind string) (Row, error) {
+	g, err := o.Gate(tx)
+	if err != nil {
+		return Row{}, err
+	}
+	return store.One(tx, rowScanner(g.Open), `SELECT `+rowColumns+` FROM outbox_letter WHERE user_id = $1 AND kind = $2
+		ORDER BY added_at DESC, id DESC LIMIT 1`, userID, kind)
+}
+
+// CancelLetter keeps a waiting letter from being sent. One that is being sent
+// at this moment cannot be cancelled.
+func (o *Outbox) CancelLetter(ctx context.Context, by actor.Actor, id string) error {
+	if !by.May(actor.ManageSettings) {
+		return fault.Denied("Your role may not cancel letters.")
+	}
+	return o.db.Update(ctx, func(tx *store.Tx) error {
+		row, err := o.row(tx, id)
+		if err != nil {
+			return err
+		}
+		n, err := tx.Exec(`UPDATE outbox_letter SET state = 'cancelled', sealed = $1, changed_at = $2, advice = $3
+			WHERE id = $4 AND state IN ('queued', 'deferred', 'uncertain')`,
+			[]byte{}, store.Micros(tx.Now()), "Cancelled by "+by.Login+".", id)
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return fault.Conflict("This letter cannot be cancelled any more: it is " + string(row.State) + ".")
+		}
+		return o.audit.Append(tx, by, audit.Event{Action: "letter.cancelled", Kind: "letter", ID: id, Name: row.To.Address, Detail: []audit.Detail{{Name: "kind", Value: row.Kind}}})
+	})
+}
+
+// Resend puts a letter that failed or expired back in line, the same letter
+// with the same Message-ID.
+func (o *Outbox) Resend(ctx context.Context, by actor.Actor, id string) error {
+	if !by.May(actor.ManageSettings) {
+		return fault.Denied("Your role may not resend letters.")
+	}
+	return o.db.Update(ctx, func(tx *store.Tx) error {
+		row, err := o.row(tx, id)
+		if err != nil {
+			return err
+		}
+		info, _ := letter.Info(row.Kind)
+		if info.OneTime {
+			return fault.Conflict("This letter holds a one-time link. Make a new one on the user's page.")
+		}
+		now := tx.Now()
+		n, err := tx.Exec(`UPDATE outbox_letter SET state = 'queued', not_before = $1, expires_at = $2, changed_at = $1, advice = ''
+			WHERE id = $3 AND state IN ('failed', 'expired') AND length(sealed) > 0`,
+			store.Micros(now), store.Micros(now.Add(info.Lifetime)), id)
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return fault.Conflict("This letter cannot be sent again: its content is gone.")
+		}
+		tx.OnCommit(o.wake)
+		return o.audit.Append(tx, by, audit.Event{Action: "letter.resent", Kind: "letter", ID: id, Name: row.To.Address, Detail: []audit.Detail{{Name: "kind", Value: row.Kind}}})
+	})
+}
+
+// Counts are the numbers of the journal.
+type Counts struct {
+	Waiting int
+	// Oldest is when the oldest waiting letter was added; zero without one.
+	Oldest                             time.Time
+	Accepted24h, Delayed24h, Failed24h int
+}
+
+// Counts returns what waits and what became of letters in the last 24 hours.
+func (o *Outbox) Counts(tx *store.Tx) (Counts, error) {
+	since := store.Micros(tx.Now().Add(-24 * time.Hour))
+	return store.One(tx, func(r store.Row) (Counts, error) {
+		var c Counts
+		var oldest int64
+		err := r.Scan(&c.Waiting, &oldest, &c.Accepted24h, &c.Delayed24h, &c.Failed24h)
+		c.Oldest = store.FromMicros(oldest)
+		return c, err
+	}, `SELECT
+		(SELECT COUNT(*) FROM outbox_letter WHERE state IN ('queued', 'deferred', 'uncertain', 'sending')),
+		(SELECT COALESCE(MIN(added_at), 0) FROM outbox_letter WHERE state IN ('queued', 'deferred', 'uncertain', 'sending')),
+		(SELECT COUNT(*) FROM outbox_letter WHERE state = 'accepted' AND changed_at >= $1),
+		(SELECT COUNT(*) FROM outbox_letter WHERE state IN ('deferred', 'uncertain') AND changed_at >= $1),
+		(SELECT COUNT(*) FROM outbox_letter WHERE state IN ('failed', 'expired') AND changed_at >= $1)`, since)
+}
+
+// Day counts the letters that reached their end, or were put off, in 24 hours.
+type Day struct {
+	// Start is midnight UTC.
+	Start                     time.Time
+	Accepted, Delayed, Failed int
+}
+
+// Days returns the last n days, the oldest first, today last. A letter that
+// was accepted after its first attempt counts as delayed.
+func (o *Outbox) Days(ctx context.Context, by actor.Actor, n int) ([]Day, error) {
+	if !by.May(actor.ReadMailJournal) {
+		return nil, fault.Denied("Your role may not see the mail journal.")
+	}
+	var days []Day
+	err := o.db.View(ctx, func(tx *store.Tx) error {
+		days = make([]Day, n)
+		first := tx.Now().Truncate(24*time.Hour).AddDate(0, 0, 1-n)
+		for i := range days {
+			days[i].Start = first.AddDate(0, 0, i)
+		}
+		return tx.Each(func(r store.Row) error {
+			var day, accepted, delayed, failed int
+			if err := r.Scan(&day, &accepted, &delayed, &failed); err != nil {
+				return err
+			}
+			if day >= 0 && day < n {
+				days[day].Accepted, days[day].Delayed, days[day].Failed = accepted, delayed, failed
+			}
+			return nil
+		}, `SELECT (changed_at - $1) / 86400000000 AS day,
+				SUM(CASE WHEN state = 'accepted' AND attempt = 1 THEN 1 ELSE 0 END),
+				SUM(CASE WHEN state = 'accepted' AND attempt > 1 OR state IN ('deferred', 'uncertain') THEN 1 ELSE 0 END),
+				SUM(CASE WHEN state IN ('failed', 'expired') THEN 1 ELSE 0 END)
+			FROM outbox_letter WHERE changed_at >= $1 GROUP BY 1`, store.Micros(first))
+	})
+	return days, err
+}

@@ -1,0 +1,218 @@
+package outbox
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/sealpost/sealpost/internal/audit"
+	"github.com/sealpost/sealpost/internal/fault"
+	"github.com/sealpost/sealpost/internal/keyring"
+	"github.com/sealpost/sealpost/internal/mail/letter"
+	"github.com/sealpost/sealpost/internal/mail/message"
+	"github.com/sealpost/sealpost/internal/secret"
+	"github.com/sealpost/sealpost/internal/store"
+)
+
+// State is where a letter stands.
+type State string
+
+// The states. Held is shown for letters that wait while the gate is closed; it
+// is never stored.
+const (
+	Queued    State = "queued"
+	Held      State = "held"
+	Sending   State = "sending"
+	Deferred  State = "deferred"
+	Uncertain State = "uncertain"
+	Accepted  State = "accepted"
+	Failed    State = "failed"
+	Expired   State = "expired"
+	Cancelled State = "cancelled"
+)
+
+// Final reports whether a letter in this state is done with.
+func (s State) Final() bool {
+	return s == Accepted || s == Failed || s == Expired || s == Cancelled
+}
+
+const (
+	// stormWindow and stormLimit bound letters of one kind to one recipient;
+	// what goes beyond is merged into one that waits.
+	stormWindow = time.Hour
+	stormLimit  = 5
+)
+
+// Config is what an outbox needs.
+type Config struct {
+	DB      *store.DB
+	Keys    *keyring.Keyring
+	Audit   *audit.Log
+	Letters *letter.Catalogue
+	// Random is the source of Message-IDs. Nil means crypto/rand.
+	Random io.Reader
+	// Wake is called after a commit that made a letter ready to leave. Nil
+	// means that nobody waits.
+	Wake func()
+}
+
+// Outbox is safe for use by several goroutines.
+type Outbox struct {
+	db      *store.DB
+	keys    *keyring.Keyring
+	audit   *audit.Log
+	letters *letter.Catalogue
+	random  io.Reader
+	wake    func()
+}
+
+// New returns the outbox of a database.
+func New(c Config) *Outbox {
+	if c.Random == nil {
+		c.Random = rand.Reader
+	}
+	if c.Wake == nil {
+		c.Wake = func() {}
+	}
+	return &Outbox{db: c.DB, keys: c.Keys, audit: c.Audit, letters: c.Letters, random: c.Random, wake: c.Wake}
+}
+
+// SealedColumns names the columns that hold sealed values.
+func SealedColumns() []keyring.Column {
+	return []keyring.Column{{Table: "outbox_letter", ID: "id", Column: "sealed"}}
+}
+
+// Recipient is who a letter goes to.
+type Recipient struct {
+	// UserID is empty for an address that is no user's.
+	UserID string
+	Name   string
+	// Address is one that message.ParseAddress took.
+	Address string
+}
+
+// Add puts l into the outbox as part of tx and returns its id.
+//
+// A letter with a one-time link takes the place of those of its kind that the
+// same user has waiting, whose links are dead now. Of other kinds at most five
+// an hour leave for one recipient; further ones are merged into one that waits
+// and counts them.
+func (o *Outbox) Add(tx *store.Tx, to Recipient, l letter.Letter) (string, error) {
+	addr, err := message.ParseAddress(to.Address)
+	if err != nil {
+		return "", err
+	}
+	info, ok := letter.Info(l.Kind())
+	if !ok {
+		return "", fault.Internal(fmt.Errorf("no letter of kind %q", l.Kind()))
+	}
+	notBefore := tx.Now()
+	if info.OneTime {
+		if err := o.CancelFor(tx, to.UserID, info.Key); err != nil {
+			return "", err
+		}
+	} else {
+		merged, wait, err := calm(tx, addr.Spec(), info.Key)
+		if err != nil || merged != "" {
+			return merged, err
+		}
+		notBefore = notBefore.Add(wait)
+	}
+	content, err := o.letters.Render(tx, l)
+	if err != nil {
+		return "", err
+	}
+	id := store.NewID()
+	sealed, err := o.seal(tx, id, content)
+	if err != nil {
+		return "", err
+	}
+	messageID, err := message.NewMessageID(messageDomain(tx, o.letters), o.random)
+	if err != nil {
+		return "", fault.Internal(err)
+	}
+	if err := insertLetter(tx, stored{
+		id: id, messageID: messageID, kind: info.Key, class: info.Class, to: to, address: addr.Spec(),
+		subject: content.Subject, sealed: sealed, notBefore: notBefore, expires: notBefore.Add(info.Lifetime),
+	}); err != nil {
+		return "", err
+	}
+	tx.OnCommit(o.wake)
+	return id, nil
+}
+
+// calm decides what becomes of one more letter of a kind to an address: it is
+// merged into one that waits, leaves after some time, or at once.
+func calm(tx *store.Tx, address, kind string) (merged string, wait time.Duration, err error) {
+	since := tx.Now().Add(-stormWindow)
+	recent, err := recentLetters(tx, address, kind, since)
+	if err != nil || len(recent) < stormLimit {
+		return "", 0, err
+	}
+	for _, r := range recent {
+		if r.state == Queued && r.attempt == 0 {
+			return r.id, 0, countMerged(tx, r.id)
+		}
+	}
+	return "", recent[0].added.Sub(since), nil
+}
+
+// sealedContent is a letter's content as it is sealed.
+type sealedContent struct {
+	Text     string `json:"text"`
+	HTML     string `json:"html"`
+	Logo     []byte `json:"logo,omitempty"`
+	LogoType string `json:"logo_type,omitempty"`
+}
+
+func place(id string) keyring.Place {
+	return keyring.Place{Table: "outbox_letter", Row: id, Column: "sealed"}
+}
+
+func (o *Outbox) seal(tx *store.Tx, id string, c letter.Content) ([]byte, error) {
+	b, err := json.Marshal(sealedContent{c.Text.Reveal(), c.HTML.Reveal(), c.Logo, c.LogoType})
+	if err != nil {
+		return nil, fault.Internal(err)
+	}
+	return o.keys.Seal(tx, keyring.PurposeOutbox, place(id), secret.FromBytes(b))
+}
+
+func (o *Outbox) open(tx *store.Tx, id string, sealed []byte) (sealedContent, error) {
+	var c sealedContent
+	v, err := o.keys.Open(tx, place(id), sealed)
+	if err != nil {
+		return c, err
+	}
+	if err := json.Unmarshal([]byte(v.Reveal()), &c); err != nil {
+		return c, fault.Internal(fmt.Errorf("a sealed letter is not readable: %w", err))
+	}
+	return c, nil
+}
+
+// messageDomain is what stands behind the "@" of a Message-ID: the Access
+// URL's host.
+func messageDomain(tx *store.Tx, letters *letter.Catalogue) string {
+	site, err := letters.Site(tx)
+	if err != nil {
+		return "sealpost.invalid"
+	}
+	return site.MessageDomain()
+}
+
+// CancelFor cancels the letters of the given kinds that a user has waiting.
+func (o *Outbox) CancelFor(tx *store.Tx, userID string, kinds ...string) error {
+	if userID == "" {
+		return nil
+	}
+	for _, kind := range kinds {
+		_, err := tx.Exec(`UPDATE outbox_letter SET state = 'cancelled', sealed = $1, changed_at = $2, advice = $3
+			WHERE user_id = $4 AND kind = $5 AND state IN ('queued', 'deferred', 'uncertain')`,
+			[]byte{}, store.Micros(tx.Now()), "A newer letter took its place, or it is no longer needed.", userID, kind)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

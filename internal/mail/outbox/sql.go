@@ -1,0 +1,108 @@
+package outbox
+
+import (
+	"errors"
+	"time"
+
+	"github.com/sealpost/sealpost/internal/keyring"
+	"github.com/sealpost/sealpost/internal/mail/letter"
+	"github.com/sealpost/sealpost/internal/secret"
+	"github.com/sealpost/sealpost/internal/store"
+)
+
+// stored is a row of outbox_letter as delivery needs it.
+type stored struct {
+	id, messageID, kind string
+	class               letter.Class
+	to                  Recipient
+	address             string
+	subject             string
+	sealed              []byte
+	sender              string
+	state               State
+	maybeSent           bool
+	attempt             int64
+	added, notBefore    time.Time
+	expires             time.Time
+}
+
+const storedColumns = `id, message_id, kind, class, user_id, to_address, to_name, subject, sealed, sender, state, maybe_sent,
+	attempt, added_at, not_before, expires_at`
+
+func scanStored(r store.Row) (stored, error) {
+	var s stored
+	var state string
+	var class, added, notBefore, expires int64
+	err := r.Scan(&s.id, &s.messageID, &s.kind, &class, &s.to.UserID, &s.to.Address, &s.to.Name, &s.subject, &s.sealed, &s.sender,
+		&state, &s.maybeSent, &s.attempt, &added, &notBefore, &expires)
+	s.state, s.class = State(state), letter.Class(class)
+	s.added, s.notBefore, s.expires = store.FromMicros(added), store.FromMicros(notBefore), store.FromMicros(expires)
+	return s, err
+}
+
+func insertLetter(tx *store.Tx, s stored) error {
+	now := store.Micros(tx.Now())
+	_, err := tx.Exec(`INSERT INTO outbox_letter (`+storedColumns+`, merged, lease_until, changed_at, stage, code, enhanced, reply, advice, queue_id, server)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, '', 'queued', false, 0, $10, $11, $12, 0, 0, $10, '', 0, '', '', '', '', '')`,
+		s.id, s.messageID, s.kind, int64(s.class), s.to.UserID, s.address, s.to.Name, s.subject, s.sealed,
+		now, store.Micros(s.notBefore), store.Micros(s.expires))
+	return err
+}
+
+type recentLetter struct {
+	id      string
+	state   State
+	attempt int64
+	added   time.Time
+}
+
+func recentLetters(tx *store.Tx, address, kind string, since time.Time) ([]recentLetter, error) {
+	return store.All(tx, func(r store.Row) (recentLetter, error) {
+		var l recentLetter
+		var state string
+		var added int64
+		err := r.Scan(&l.id, &state, &l.attempt, &added)
+		l.state, l.added = State(state), store.FromMicros(added)
+		return l, err
+	}, `SELECT id, state, attempt, added_at FROM outbox_letter WHERE to_address = $1 AND kind = $2 AND added_at > $3 ORDER BY added_at`,
+		address, kind, store.Micros(since))
+}
+
+func countMerged(tx *store.Tx, id string) error {
+	_, err := tx.Exec(`UPDATE outbox_letter SET merged = merged + 1, changed_at = $1 WHERE id = $2`, store.Micros(tx.Now()), id)
+	return err
+}
+
+// finish ends a letter without an attempt.
+func finish(tx *store.Tx, id string, state State, advice string, damaged bool) error {
+	_, err := tx.Exec(`UPDATE outbox_letter SET state = $1, advice = $2, changed_at = $3, lease_until = 0 WHERE id = $4`,
+		string(state), advice, store.Micros(tx.Now()), id)
+	if err != nil {
+		return err
+	}
+	if damaged {
+		state = Cancelled
+	}
+	return wipe(tx, id, state)
+}
+
+// wipe destroys the content of a letter that reached state, unless somebody
+// may still want to send it again.
+func wipe(tx *store.Tx, id string, state State) error {
+	if state == Failed || state == Expired {
+		kind, err := store.One(tx, func(r store.Row) (k string, err error) { return k, r.Scan(&k) },
+			`SELECT kind FROM outbox_letter WHERE id = $1`, id)
+		if err != nil {
+			return err
+		}
+		if info, ok := letter.Info(kind); ok && !info.OneTime {
+			return nil
+		}
+	}
+	_, err := tx.Exec(`UPDATE outbox_letter SET sealed = $1 WHERE id = $2`, []byte{}, id)
+	return err
+}
+
+func isSealed(err error) bool { return errors.Is(err, keyring.ErrSealed) }
+
+func secretOf(s string) secret.Value { return secret.New(s) }
