@@ -1,0 +1,365 @@
+package outbox_test
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sealpost/sealpost/internal/actor"
+	"github.com/sealpost/sealpost/internal/audit"
+	"github.com/sealpost/sealpost/internal/fault"
+	"github.com/sealpost/sealpost/internal/keyring"
+	"github.com/sealpost/sealpost/internal/mail/letter"
+	"github.com/sealpost/sealpost/internal/mail/outbox"
+	"github.com/sealpost/sealpost/internal/secret"
+	"github.com/sealpost/sealpost/internal/store"
+	"github.com/sealpost/sealpost/internal/store/storetest"
+)
+
+var admin = actor.Actor{Kind: actor.KindUser, UserID: "u-admin", Login: "grace", Role: actor.PrivilegedAdministrator}
+
+// rig is an outbox with an open gate over a database whose clock the test
+// sets.
+type rig struct {
+	t     *testing.T
+	db    *store.DB
+	clock *storetest.Clock
+	box   *outbox.Outbox
+	woken int
+}
+
+func each(t *testing.T, f func(r *rig)) {
+	storetest.EachClock(t, func(t *testing.T, db *store.DB, clock *storetest.Clock) {
+		r := &rig{t: t, db: db, clock: clock}
+		root, err := keyring.NewRootKey(bytes.Repeat([]byte{7}, 32))
+		r.must(err)
+		keys, err := keyring.Open(t.Context(), keyring.Config{DB: db, Root: root})
+		r.must(err)
+		letters, err := letter.New()
+		r.must(err)
+		r.box = outbox.New(outbox.Config{
+			DB: db, Keys: keys, Letters: letters, Audit: audit.New(audit.Config{DB: db, Keys: keys}), Wake: func() { r.woken++ },
+		})
+		r.update(func(tx *store.Tx) error {
+			r.must(letters.SetSite(tx, letter.Site{AccessURL: "https://vault.example.org"}))
+			return r.box.OpenGate(tx)
+		})
+		f(r)
+	})
+}
+
+func (r *rig) must(err error) {
+	r.t.Helper()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+func (r *rig) update(f func(tx *store.Tx) error) {
+	r.t.Helper()
+	r.must(r.db.Update(r.t.Context(), f))
+}
+
+func (r *rig) add(to string, l letter.Letter) string {
+	r.t.Helper()
+	var id string
+	r.update(func(tx *store.Tx) (err error) {
+		id, err = r.box.Add(tx, outbox.Recipient{UserID: "u-" + to, Name: "Ada", Address: to + "@example.org"}, l)
+		return err
+	})
+	return id
+}
+
+func (r *rig) claim(n int) []outbox.Claim {
+	r.t.Helper()
+	c, err := r.box.Claim(r.t.Context(), n, time.Minute, "sender-1")
+	r.must(err)
+	return c
+}
+
+func (r *rig) row(id string) outbox.Row {
+	r.t.Helper()
+	row, _, err := r.box.Get(r.t.Context(), admin, id)
+	r.must(err)
+	return row
+}
+
+func invitation(token string) letter.Letter {
+	return letter.Invitation{Name: "Ada", Login: "ada", Role: "Password User", InvitedBy: "Grace", Link: letter.Link{URL: secret.New("https://vault.example.org/invite#" + token), Code: secret.New(token)}}
+}
+
+func changed() letter.Letter { return letter.PasswordChanged{Name: "Ada"} }
+
+func TestALetterExistsIfAndOnlyIfItsCauseDoes(t *testing.T) {
+	each(t, func(r *rig) {
+		before := r.woken
+		err := r.db.Update(r.t.Context(), func(tx *store.Tx) error {
+			_, err := r.box.Add(tx, outbox.Recipient{Address: "ada@example.org"}, changed())
+			r.must(err)
+			return fault.Conflict("the cause did not happen")
+		})
+		if err == nil || len(r.claim(10)) != 0 || r.woken != before {
+			r.t.Fatal("a letter of a change that was undone is there")
+		}
+		r.add("ada", changed())
+		if r.woken != before+1 {
+			r.t.Error("delivery was not woken after the commit")
+		}
+		if got := r.claim(10); len(got) != 1 || got[0].To.Address != "ada@example.org" || got[0].Attempt != 1 {
+			r.t.Errorf("got %+v", got)
+		}
+	})
+}
+
+func TestUrgentLettersOvertake(t *testing.T) {
+	each(t, func(r *rig) {
+		for _, who := range []string{"a", "b", "c"} {
+			r.add(who, changed())
+		}
+		r.clock.Advance(time.Minute)
+		reset := r.add("late", letter.PasswordReset{Name: "Late"})
+		if got := r.claim(1); len(got) != 1 || got[0].ID != reset {
+			r.t.Errorf("the reset did not come first: %+v", got)
+		}
+	})
+}
+
+func TestTheGateHoldsAndLetsGo(t *testing.T) {
+	each(t, func(r *rig) {
+		id := r.add("ada", changed())
+		r.update(func(tx *store.Tx) error { return r.box.CloseGate(tx, outbox.ReasonPaused, "The server refuses the password.") })
+		if got := r.claim(10); len(got) != 0 {
+			r.t.Fatalf("claimed through a closed gate: %+v", got)
+		}
+		if got := r.row(id).State; got != outbox.Held {
+			r.t.Errorf("state is %s, want held", got)
+		}
+		held, err := r.box.List(r.t.Context(), admin, outbox.Filter{State: outbox.Held})
+		r.must(err)
+		if len(held.Rows) != 1 {
+			r.t.Errorf("the filter for held letters gives %d", len(held.Rows))
+		}
+		r.update(func(tx *store.Tx) error { return r.box.OpenGate(tx) })
+		if got := r.claim(10); len(got) != 1 {
+			r.t.Errorf("got %d letters after the gate opened", len(got))
+		}
+	})
+}
+
+func TestALeaseThatRanOutIsTakenOverAndFencedOff(t *testing.T) {
+	each(t, func(r *rig) {
+		id := r.add("ada", changed())
+		first := r.claim(10)[0]
+		if first.MaybeSent || len(r.claim(10)) != 0 {
+			r.t.Fatal("a claimed letter was claimed again")
+		}
+		r.clock.Advance(2 * time.Minute)
+		second := r.claim(10)
+		if len(second) != 1 || !second[0].MaybeSent || second[0].MessageID != first.MessageID || second[0].Attempt != 2 {
+			r.t.Fatalf("got %+v", second)
+		}
+		if second[0].Content.Text.Reveal() != first.Content.Text.Reveal() {
+			r.t.Error("the content changed between attempts")
+		}
+		r.must(r.box.Record(r.t.Context(), outbox.Outcome{ID: id, Attempt: 1, State: outbox.Failed, Reply: "from the dead"}))
+		if got := r.row(id); got.State != outbox.Sending {
+			r.t.Fatalf("a dead process wrote over the living: %+v", got)
+		}
+		r.must(r.box.Record(r.t.Context(), outbox.Outcome{ID: id, Attempt: 2, State: outbox.Accepted, Code: 250, Reply: "ok"}))
+		if got := r.row(id); got.State != outbox.Accepted || got.Reply != "ok" {
+			r.t.Errorf("got %+v", got)
+		}
+	})
+}
+
+// The sender stays with a letter once its content may have left, and not
+// before.
+func TestTheSenderIsFrozenOnceContentMayHaveLeft(t *testing.T) {
+	each(t, func(r *rig) {
+		id := r.add("ada", changed())
+		c := r.claim(1)[0]
+		r.must(r.box.Record(r.t.Context(), outbox.Outcome{ID: id, Attempt: c.Attempt, State: outbox.Deferred}))
+		again, err := r.box.Claim(r.t.Context(), 1, time.Minute, "sender-2")
+		r.must(err)
+		if again[0].Sender != "sender-2" {
+			r.t.Errorf("a letter whose content never left keeps the old sender %q", again[0].Sender)
+		}
+		r.must(r.box.Record(r.t.Context(), outbox.Outcome{ID: id, Attempt: again[0].Attempt, State: outbox.Uncertain}))
+		again, err = r.box.Claim(r.t.Context(), 1, time.Minute, "sender-3")
+		r.must(err)
+		if again[0].Sender != "sender-2" || !again[0].MaybeSent {
+			r.t.Errorf("got sender %q, maybe sent %v", again[0].Sender, again[0].MaybeSent)
+		}
+	})
+}
+
+func TestContentIsDestroyedAtTheEnd(t *testing.T) {
+	each(t, func(r *rig) {
+		sealed := func(id string) int {
+			var n int
+			r.must(r.db.View(r.t.Context(), func(tx *store.Tx) error {
+				var err error
+				n, err = store.One(tx, func(row store.Row) (n int, err error) { return n, row.Scan(&n) },
+					`SELECT length(sealed) FROM outbox_letter WHERE id = $1`, id)
+				return err
+			}))
+			return n
+		}
+		for _, tt := range []struct {
+			letter letter.Letter
+			state  outbox.State
+			gone   bool
+		}{
+			{invitation("t1"), outbox.Accepted, true},
+			{invitation("t2"), outbox.Failed, true},
+			{changed(), outbox.Accepted, true},
+			{changed(), outbox.Failed, false},
+		} {
+			id := r.add(store.NewID()[24:], tt.letter)
+			if sealed(id) == 0 {
+				r.t.Fatal("nothing was sealed")
+			}
+			c := r.claim(1)[0]
+			r.must(r.box.Record(r.t.Context(), outbox.Outcome{ID: id, Attempt: c.Attempt, State: tt.state}))
+			if gone := sealed(id) == 0; gone != tt.gone {
+				r.t.Errorf("%s %s: content gone is %v, want %v", tt.letter.Kind(), tt.state, gone, tt.gone)
+			}
+		}
+		r.clock.Advance(8 * 24 * time.Hour)
+		r.must(r.box.Retention(r.t.Context(), 90*24*time.Hour))
+		page, err := r.box.List(r.t.Context(), admin, outbox.Filter{})
+		r.must(err)
+		for _, row := range page.Rows {
+			if sealed(row.ID) != 0 {
+				r.t.Errorf("%s %s keeps its content after a week", row.Kind, row.State)
+			}
+		}
+	})
+}
+
+func TestANewInvitationTakesThePlaceOfTheOldOne(t *testing.T) {
+	each(t, func(r *rig) {
+		first := r.add("ada", invitation("one"))
+		second := r.add("ada", invitation("two"))
+		if got := r.row(first).State; got != outbox.Cancelled {
+			r.t.Errorf("the older invitation is %s", got)
+		}
+		if got := r.claim(10); len(got) != 1 || got[0].ID != second {
+			r.t.Errorf("got %+v", got)
+		}
+	})
+}
+
+func TestAStormIsMerged(t *testing.T) {
+	each(t, func(r *rig) {
+		ids := map[string]bool{}
+		for range 50 {
+			ids[r.add("ada", changed())] = true
+		}
+		if len(ids) > 6 {
+			r.t.Errorf("%d letters for one recipient in one hour", len(ids))
+		}
+		r.add("bob", changed())
+		if got := r.claim(100); len(got) < 2 {
+			r.t.Error("somebody else's letter was held up by the storm")
+		}
+		page, err := r.box.List(r.t.Context(), admin, outbox.Filter{UserID: "u-ada"})
+		r.must(err)
+		var merged int64
+		for _, row := range page.Rows {
+			merged += row.Merged + 1
+		}
+		if merged != 50 {
+			r.t.Errorf("%d of 50 causes are accounted for", merged)
+		}
+	})
+}
+
+func TestLettersExpire(t *testing.T) {
+	each(t, func(r *rig) {
+		id := r.add("ada", letter.PasswordReset{Name: "Ada"})
+		r.clock.Advance(29 * time.Minute)
+		if n, err := r.box.Expire(r.t.Context()); n != 0 || err != nil {
+			r.t.Fatalf("expired %d before its time, %v", n, err)
+		}
+		r.clock.Advance(2 * time.Minute)
+		if got := r.claim(1); len(got) != 0 {
+			r.t.Error("a letter past its time was claimed")
+		}
+		if n, err := r.box.Expire(r.t.Context()); n != 1 || err != nil {
+			r.t.Fatalf("expired %d, %v", n, err)
+		}
+		if got := r.row(id); got.State != outbox.Expired || got.CanResend {
+			r.t.Errorf("got %+v", got)
+		}
+	})
+}
+
+func TestResendAndCancel(t *testing.T) {
+	each(t, func(r *rig) {
+		id := r.add("ada", changed())
+		c := r.claim(1)[0]
+		if err := r.box.CancelLetter(r.t.Context(), admin, id); !fault.Is(err, fault.KindConflict) {
+			r.t.Errorf("a letter in flight was cancelled: %v", err)
+		}
+		r.must(r.box.Record(r.t.Context(), outbox.Outcome{ID: id, Attempt: c.Attempt, State: outbox.Failed, Reply: "550 no"}))
+		user := actor.Actor{Kind: actor.KindUser, UserID: "x", Login: "x", Role: actor.PasswordUser}
+		if err := r.box.Resend(r.t.Context(), user, id); !fault.Is(err, fault.KindDenied) {
+			r.t.Errorf("a user resent a letter: %v", err)
+		}
+		r.must(r.box.Resend(r.t.Context(), admin, id))
+		again := r.claim(1)
+		if len(again) != 1 || again[0].MessageID != c.MessageID {
+			r.t.Errorf("got %+v", again)
+		}
+		waiting := r.add("bob", changed())
+		r.must(r.box.CancelLetter(r.t.Context(), admin, waiting))
+		if got := r.row(waiting); got.State != outbox.Cancelled || !strings.Contains(got.Advice, "grace") {
+			r.t.Errorf("got %+v", got)
+		}
+	})
+}
+
+func TestTheJournalIsPagedAndCounted(t *testing.T) {
+	each(t, func(r *rig) {
+		for _, who := range []string{"a", "b", "c", "d", "e"} {
+			r.add(who, changed())
+		}
+		c := r.claim(1)[0]
+		r.must(r.box.Record(r.t.Context(), outbox.Outcome{ID: c.ID, Attempt: c.Attempt, State: outbox.Accepted}))
+		var seen []string
+		f := outbox.Filter{Limit: 2}
+		for {
+			page, err := r.box.List(r.t.Context(), admin, f)
+			r.must(err)
+			for _, row := range page.Rows {
+				seen = append(seen, row.To.Address)
+			}
+			if page.Next == "" {
+				break
+			}
+			f.Cursor = page.Next
+		}
+		if len(seen) != 5 {
+			r.t.Errorf("paging showed %v", seen)
+		}
+		found, err := r.box.List(r.t.Context(), admin, outbox.Filter{Text: "C@EXAMPLE"})
+		r.must(err)
+		if len(found.Rows) != 1 {
+			r.t.Errorf("search found %d", len(found.Rows))
+		}
+		r.must(r.db.View(r.t.Context(), func(tx *store.Tx) error {
+			n, err := r.box.Counts(tx)
+			if n.Waiting != 4 || n.Accepted24h != 1 || n.Oldest.IsZero() {
+				r.t.Errorf("counts %+v", n)
+			}
+			return err
+		}))
+		days, err := r.box.Days(r.t.Context(), admin, 14)
+		r.must(err)
+		if len(days) != 14 || days[13].Accepted != 1 {
+			r.t.Errorf("days %+v", days)
+		}
+	})
+}
