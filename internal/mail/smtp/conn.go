@@ -1,0 +1,449 @@
+package smtp
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/sealpost/sealpost/internal/mail/sasl"
+)
+
+// maxAuthLine is the longest AUTH line, RFC 4954 4.
+const maxAuthLine = 12288
+
+// Conn is a connection on which letters can be sent: encrypted and signed in
+// as its Config says. It belongs to one goroutine at a time.
+type Conn struct {
+	cfg     Config
+	timeout Timeouts
+	raw     net.Conn
+	r       *bufio.Reader
+	caps    Caps
+	tls     bool
+	// broken is set once nothing may be said on the connection any more.
+	broken bool
+	last   time.Time
+}
+
+// Dial connects, greets, encrypts and signs in. The error is an *Error.
+func Dial(ctx context.Context, cfg Config) (*Conn, error) {
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	c := &Conn{cfg: cfg, timeout: cfg.Timeouts.withDefaults()}
+	if err := c.connect(ctx); err != nil {
+		return nil, err
+	}
+	err := c.whileAlive(ctx, StageGreeting, c.open)
+	if err != nil {
+		c.drop()
+		return nil, err
+	}
+	return c, nil
+}
+
+func (cfg Config) check() error {
+	switch {
+	case cfg.Host == "" || cfg.Port < 1 || cfg.Port > 65535:
+		return input(StageConnect, "no server name or no port")
+	case cfg.Security != None && cfg.Security != STARTTLS && cfg.Security != Implicit:
+		return input(StageConnect, "unknown way to connect")
+	case cfg.Security != None && cfg.TLS == nil:
+		return input(StageTLS, "no way to verify the server")
+	case cfg.LocalName == "" || strings.ContainsFunc(cfg.LocalName, func(r rune) bool { return r <= ' ' || r > '~' }):
+		return input(StageEHLO, "the EHLO name is no host name")
+	case cfg.Auth != nil && cfg.Security == None && !cfg.AllowClearAuth:
+		return policy(StageAuth, "a password would travel in clear")
+	}
+	return nil
+}
+
+// connect resolves and dials.
+func (c *Conn) connect(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout.Connect)
+	defer cancel()
+	began := time.Now()
+	if _, err := netip.ParseAddr(c.cfg.Host); err != nil && c.cfg.Observe != nil && c.cfg.Dial == nil {
+		addrs, err := net.DefaultResolver.LookupHost(ctx, c.cfg.Host)
+		if err != nil {
+			return c.ioError(ctx, StageResolve, err)
+		}
+		c.observe(Event{Stage: StageResolve, Detail: addrs, Took: time.Since(began)})
+		began = time.Now()
+	}
+	dial := c.cfg.Dial
+	if dial == nil {
+		dial = (&net.Dialer{}).DialContext
+	}
+	raw, err := dial(ctx, "tcp", net.JoinHostPort(c.cfg.Host, strconv.Itoa(c.cfg.Port)))
+	if err != nil {
+		stage := StageConnect
+		if dns := (*net.DNSError)(nil); errors.As(err, &dns) {
+			stage = StageResolve
+		}
+		return c.ioError(ctx, stage, err)
+	}
+	c.attach(raw)
+	c.observe(Event{Stage: StageConnect, Detail: []string{raw.RemoteAddr().String()}, Took: time.Since(began)})
+	return nil
+}
+
+// attach makes raw the connection and forgets what was read before.
+func (c *Conn) attach(raw net.Conn) {
+	c.raw = raw
+	c.r = bufio.NewReaderSize(raw, maxReplyLine)
+	c.caps = Caps{}
+}
+
+// open runs the dialogue up to a usable connection.
+func (c *Conn) open(ctx context.Context) error {
+	if c.cfg.Security == Implicit {
+		if err := c.handshake(ctx); err != nil {
+			return err
+		}
+	}
+	if err := c.greeting(ctx); err != nil {
+		return err
+	}
+	if err := c.hello(ctx); err != nil {
+		return err
+	}
+	if c.cfg.Security == STARTTLS {
+		if err := c.startTLS(ctx); err != nil {
+			return err
+		}
+		if err := c.hello(ctx); err != nil {
+			return err
+		}
+	}
+	if c.cfg.Auth == nil {
+		return nil
+	}
+	return c.auth(ctx)
+}
+
+func (c *Conn) greeting(ctx context.Context) error {
+	began := time.Now()
+	reply, err := c.read(ctx, StageGreeting, c.timeout.Greeting)
+	if err != nil {
+		return err
+	}
+	if reply.Code != 220 {
+		return replyError(StageGreeting, reply)
+	}
+	c.observe(Event{Stage: StageGreeting, Detail: []string{reply.String()}, Took: time.Since(began)})
+	return nil
+}
+
+// hello says EHLO. HELO is said instead only where nothing is needed that EHLO
+// announces.
+func (c *Conn) hello(ctx context.Context) error {
+	began := time.Now()
+	reply, err := c.command(ctx, StageEHLO, "EHLO "+c.cfg.LocalName)
+	if err != nil {
+		return err
+	}
+	if reply.Code != 250 {
+		needed := c.cfg.Auth != nil || c.cfg.Security == STARTTLS
+		if reply.Code/100 != 5 || needed {
+			return replyError(StageEHLO, reply)
+		}
+		reply, err = c.command(ctx, StageEHLO, "HELO "+c.cfg.LocalName)
+		if err != nil {
+			return err
+		}
+		if reply.Code != 250 {
+			return replyError(StageEHLO, reply)
+		}
+		reply.Lines = reply.Lines[:1]
+	}
+	c.caps = parseCaps(reply.Lines)
+	c.observe(Event{Stage: StageEHLO, Detail: c.caps.Lines, Took: time.Since(began)})
+	return nil
+}
+
+func (c *Conn) startTLS(ctx context.Context) error {
+	if !c.caps.StartTLS {
+		return policy(StageTLS, "the server does not offer STARTTLS")
+	}
+	reply, err := c.command(ctx, StageTLS, "STARTTLS")
+	if err != nil {
+		return err
+	}
+	if reply.Code != 220 {
+		return replyError(StageTLS, reply)
+	}
+	// RFC 3207 6: whatever came with the reply, in clear, was not said by the
+	// server that the handshake will prove.
+	if c.r.Buffered() > 0 {
+		return &Error{Stage: StageTLS, Kind: KindInjection, Text: "words were slipped in before the encryption began"}
+	}
+	return c.handshake(ctx)
+}
+
+func (c *Conn) handshake(ctx context.Context) error {
+	began := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, c.timeout.Command)
+	defer cancel()
+	conn := tls.Client(c.raw, c.cfg.TLS)
+	if err := conn.HandshakeContext(ctx); err != nil {
+		return c.handshakeError(ctx, err)
+	}
+	c.attach(conn)
+	c.tls = true
+	state := conn.ConnectionState()
+	c.cfg.Transcript.add("--", "TLS "+tls.VersionName(state.Version)+" "+tls.CipherSuiteName(state.CipherSuite))
+	c.observe(Event{Stage: StageTLS, TLS: &state, Took: time.Since(began)})
+	return nil
+}
+
+func (c *Conn) handshakeError(ctx context.Context, err error) error {
+	e := c.ioError(ctx, StageTLS, err)
+	if e.Kind == KindNetwork && !errors.Is(err, io.EOF) {
+		if op := (*net.OpError)(nil); !errors.As(err, &op) || op.Op == "remote error" {
+			e.Kind = KindTLS
+		}
+	}
+	return e
+}
+
+func (c *Conn) auth(ctx context.Context) error {
+	began := time.Now()
+	if len(c.caps.Auth) == 0 {
+		return policy(StageAuth, "the server offers no sign-in")
+	}
+	name, err := sasl.Choose(c.caps.Auth, c.cfg.Auth.Mechanism, c.tls)
+	if err != nil {
+		return &Error{Stage: StageAuth, Kind: KindPolicy, Text: strings.TrimPrefix(err.Error(), "sasl: "), Err: err}
+	}
+	m, err := sasl.New(name, c.cfg.Auth.Credential)
+	if err != nil {
+		return &Error{Stage: StageAuth, Kind: KindInput, Text: strings.TrimPrefix(err.Error(), "sasl: "), Err: err}
+	}
+	if err := c.exchange(ctx, m); err != nil {
+		return err
+	}
+	c.observe(Event{Stage: StageAuth, Detail: []string{name}, Took: time.Since(began)})
+	return nil
+}
+
+// maxChallenges is how many challenges a sign-in may take: no mechanism here
+// needs more.
+const maxChallenges = 2
+
+// exchange runs one SASL exchange (RFC 4954 4).
+func (c *Conn) exchange(ctx context.Context, m sasl.Mechanism) error {
+	initial, has, err := m.Start()
+	if err != nil {
+		return &Error{Stage: StageAuth, Kind: KindInput, Err: err}
+	}
+	line, shown := "AUTH "+m.Name(), "AUTH "+m.Name()
+	pending := false
+	if has {
+		encoded := base64.StdEncoding.EncodeToString([]byte(initial.Reveal()))
+		if len(line)+1+len(encoded)+2 <= maxAuthLine {
+			line, shown = line+" "+encoded, shown+" [credentials]"
+		} else {
+			pending = true
+		}
+	}
+	reply, err := c.say(ctx, StageAuth, line, shown)
+	if err != nil {
+		return err
+	}
+	if pending && reply.Code == 334 {
+		reply, err = c.say(ctx, StageAuth, base64.StdEncoding.EncodeToString([]byte(initial.Reveal())), "[credentials]")
+		if err != nil {
+			return err
+		}
+	}
+	for n := 0; reply.Code == 334; n++ {
+		if n == maxChallenges {
+			return c.cancelAuth(ctx, errors.New("the server does not stop asking"))
+		}
+		challenge, err := base64.StdEncoding.DecodeString(strings.TrimSpace(strings.Join(reply.Lines, "")))
+		if err != nil {
+			return c.cancelAuth(ctx, errors.New("the server's challenge is not base64"))
+		}
+		answer, err := m.Next(challenge)
+		if err != nil {
+			return c.cancelAuth(ctx, err)
+		}
+		reply, err = c.say(ctx, StageAuth, base64.StdEncoding.EncodeToString([]byte(answer.Reveal())), "[credentials]")
+		if err != nil {
+			return err
+		}
+	}
+	if reply.Code != 235 {
+		return replyError(StageAuth, reply)
+	}
+	if err := m.Done(); err != nil {
+		return &Error{Stage: StageAuth, Kind: KindProtocol, Err: err}
+	}
+	return nil
+}
+
+// cancelAuth takes an exchange back (RFC 4954 4: a lone "*").
+func (c *Conn) cancelAuth(ctx context.Context, cause error) error {
+	_, _ = c.say(ctx, StageAuth, "*", "*")
+	return &Error{Stage: StageAuth, Kind: KindProtocol, Err: cause}
+}
+
+// Caps returns what the server announced, after TLS where TLS is on.
+func (c *Conn) Caps() Caps { return c.caps }
+
+// Encrypted reports whether the connection is inside TLS.
+func (c *Conn) Encrypted() bool { return c.tls }
+
+// Idle returns how long nothing was said on the connection.
+func (c *Conn) Idle() time.Duration { return time.Since(c.last) }
+
+// Usable reports whether another letter may be tried on the connection.
+func (c *Conn) Usable() bool { return !c.broken }
+
+// Alive asks the server with RSET whether the connection still stands.
+func (c *Conn) Alive(ctx context.Context) bool {
+	if c.broken {
+		return false
+	}
+	err := c.whileAlive(ctx, StageMail, func(ctx context.Context) error {
+		reply, err := c.command(ctx, StageMail, "RSET")
+		if err == nil && reply.Code != 250 {
+			err = replyError(StageMail, reply)
+		}
+		return err
+	})
+	if err != nil {
+		c.drop()
+	}
+	return err == nil
+}
+
+// Close says QUIT where that may be said, waits a moment for the answer, and
+// closes the connection.
+func (c *Conn) Close() error {
+	if c.broken {
+		return nil
+	}
+	c.broken = true
+	const patience = 2 * time.Second
+	if c.raw.SetDeadline(time.Now().Add(patience)) == nil {
+		c.cfg.Transcript.add("C:", "QUIT")
+		if _, err := io.WriteString(c.raw, "QUIT\r\n"); err == nil {
+			_, _ = readReply(c.r)
+		}
+	}
+	return c.raw.Close()
+}
+
+// drop closes the connection without a word.
+func (c *Conn) drop() {
+	if !c.broken {
+		c.broken = true
+		_ = c.raw.Close()
+	}
+}
+
+// whileAlive runs f and breaks off when ctx ends, whatever f waits for.
+func (c *Conn) whileAlive(ctx context.Context, stage Stage, f func(context.Context) error) error {
+	stop := context.AfterFunc(ctx, func() { _ = c.raw.SetDeadline(time.Unix(1, 0)) })
+	defer stop()
+	if ctx.Err() != nil {
+		return c.ioError(ctx, stage, ctx.Err())
+	}
+	return f(ctx)
+}
+
+// command says a line that holds no secret and returns the reply.
+func (c *Conn) command(ctx context.Context, stage Stage, line string) (Reply, error) {
+	return c.say(ctx, stage, line, line)
+}
+
+// say writes a line, with shown in the transcript, and returns the reply.
+func (c *Conn) say(ctx context.Context, stage Stage, line, shown string) (Reply, error) {
+	if strings.ContainsAny(line, "\r\n") {
+		return Reply{}, input(stage, "a line break inside a command")
+	}
+	if c.r.Buffered() > 0 {
+		return Reply{}, &Error{Stage: stage, Kind: KindProtocol, Text: "the server answered before it was asked"}
+	}
+	if err := c.deadline(ctx, c.timeout.Command); err != nil {
+		return Reply{}, c.ioError(ctx, stage, err)
+	}
+	c.cfg.Transcript.add("C:", shown)
+	if _, err := io.WriteString(c.raw, line+"\r\n"); err != nil {
+		return Reply{}, c.ioError(ctx, stage, err)
+	}
+	return c.readNow(ctx, stage)
+}
+
+// read waits at most d for a whole reply.
+func (c *Conn) read(ctx context.Context, stage Stage, d time.Duration) (Reply, error) {
+	if err := c.deadline(ctx, d); err != nil {
+		return Reply{}, c.ioError(ctx, stage, err)
+	}
+	return c.readNow(ctx, stage)
+}
+
+func (c *Conn) readNow(ctx context.Context, stage Stage) (Reply, error) {
+	reply, err := readReply(c.r)
+	if err != nil {
+		return reply, c.ioError(ctx, stage, err)
+	}
+	for _, l := range reply.Lines {
+		c.cfg.Transcript.add("S:", strings.TrimSpace(fmt.Sprintf("%d %s %s", reply.Code, reply.Enhanced, l)))
+	}
+	c.last = time.Now()
+	if reply.Code == 421 {
+		// RFC 5321 3.8: the server closes the connection with it.
+		return reply, replyError(stage, reply)
+	}
+	return reply, nil
+}
+
+// deadline bounds what follows, unless the caller has already given up.
+func (c *Conn) deadline(ctx context.Context, d time.Duration) error {
+	if err := c.raw.SetDeadline(time.Now().Add(d)); err != nil {
+		return err
+	}
+	return ctx.Err()
+}
+
+func (c *Conn) observe(e Event) {
+	if c.cfg.Observe != nil {
+		c.cfg.Observe(e)
+	}
+}
+
+func replyError(stage Stage, r Reply) *Error {
+	return &Error{Stage: stage, Kind: KindReply, Code: r.Code, Enhanced: r.Enhanced, Text: r.Text()}
+}
+
+// ioError sorts what reading, writing or waiting failed with.
+func (c *Conn) ioError(ctx context.Context, stage Stage, err error) *Error {
+	var already *Error
+	if errors.As(err, &already) {
+		return already
+	}
+	e := &Error{Stage: stage, Kind: KindNetwork, Err: err}
+	var timeout net.Error
+	switch {
+	case errors.Is(err, errReply):
+		e.Kind = KindProtocol
+	case errors.Is(ctx.Err(), context.Canceled):
+		e.Kind = KindCancelled
+	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
+		e.Kind = KindTimeout
+	}
+	return e
+}
