@@ -1,0 +1,234 @@
+package mail
+
+import (
+	"context"
+	"crypto/x509"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/sealpost/sealpost/internal/actor"
+	"github.com/sealpost/sealpost/internal/audit"
+	"github.com/sealpost/sealpost/internal/fault"
+	"github.com/sealpost/sealpost/internal/mail/trust"
+	"github.com/sealpost/sealpost/internal/secret"
+	"github.com/sealpost/sealpost/internal/store"
+)
+
+// Trusted is a certificate that is trusted for the profile.
+type Trusted struct {
+	trust.Card
+	Mode trust.Mode
+	// Hex is the SHA-256 of the certificate in lower-case hexadecimal.
+	Hex     string
+	AddedBy string
+	AddedAt time.Time
+}
+
+// TrustChange is what came of a change of the trusted certificates.
+type TrustChange struct {
+	// Changed are the certificates added or removed.
+	Changed []Trusted
+	// Trusted are all that are trusted now.
+	Trusted []Trusted
+	// Paused says why mail is paused since, or is empty.
+	Paused string
+}
+
+func trusted(anchors []trust.Anchor) []Trusted {
+	out := make([]Trusted, 0, len(anchors))
+	for _, a := range anchors {
+		c, err := x509.ParseCertificate(a.DER)
+		if err != nil {
+			continue
+		}
+		out = append(out, Trusted{Card: trust.Describe(c), Mode: a.Mode, Hex: trust.Fingerprint(a.DER), AddedBy: a.AddedBy, AddedAt: a.AddedAt})
+	}
+	return out
+}
+
+// ends lists what of the profile ends, the next first.
+func ends(p Profile, anchors []trust.Anchor) []End {
+	var out []End
+	if !p.ServerCertificateEnds.IsZero() {
+		out = append(out, End{"The mail server's certificate", p.ServerCertificateEnds})
+	}
+	for _, t := range trusted(anchors) {
+		// A pin does not look at dates.
+		if t.Mode == trust.ModeAnchor {
+			out = append(out, End{"The trusted certificate " + t.Subject, t.NotAfter})
+		}
+	}
+	slices.SortStableFunc(out, func(a, b End) int { return a.At.Compare(b.At) })
+	return out
+}
+
+// TrustList returns the certificates that are trusted for the profile.
+func (s *Service) TrustList(ctx context.Context, by actor.Actor) ([]Trusted, error) {
+	if err := manage(by); err != nil {
+		return nil, err
+	}
+	var out []Trusted
+	err := s.db.View(ctx, func(tx *store.Tx) error {
+		p, ok, err := active(tx, false)
+		if err != nil || !ok {
+			return err
+		}
+		anchors, err := selectAnchors(tx, p.ID)
+		out = trusted(anchors)
+		return err
+	})
+	return out, err
+}
+
+// TrustImport trusts the certificates in files, each PEM or DER, in the given
+// mode for the profile. The typed password of the profile is bound to the set
+// of trusted certificates: without it, mail is paused until it is typed again.
+// The same holds for an account that by may not use.
+func (s *Service) TrustImport(ctx context.Context, by actor.Actor, files [][]byte, mode trust.Mode, password secret.Value) (TrustChange, error) {
+	c := Change{}
+	for _, f := range files {
+		c.Trust = append(c.Trust, Candidate{DER: f, Mode: mode})
+	}
+	if len(files) == 0 {
+		return TrustChange{}, fault.Invalid("certificate", "Choose a file with a certificate.")
+	}
+	return s.changeTrust(ctx, by, c, password)
+}
+
+// minPrefix is how many digits of a fingerprint name a certificate.
+const minPrefix = 8
+
+// TrustRemove stops trusting the certificate whose SHA-256 begins with the
+// given hexadecimal digits, colons allowed, at least eight of them. For the
+// password see [Service.TrustImport].
+func (s *Service) TrustRemove(ctx context.Context, by actor.Actor, fingerprint string, password secret.Value) (TrustChange, error) {
+	prefix := strings.ToLower(strings.ReplaceAll(strings.TrimSpace(fingerprint), ":", ""))
+	list, err := s.TrustList(ctx, by)
+	if err != nil {
+		return TrustChange{}, err
+	}
+	var found []string
+	for _, t := range list {
+		if strings.HasPrefix(t.Hex, prefix) {
+			found = append(found, t.Hex)
+		}
+	}
+	switch {
+	case len(prefix) < minPrefix:
+		return TrustChange{}, fault.Invalid("fingerprint", "Give at least the first eight digits of the fingerprint.")
+	case len(found) == 0:
+		return TrustChange{}, fault.NotFound("No trusted certificate has this fingerprint.")
+	case len(found) > 1:
+		return TrustChange{}, fault.Invalid("fingerprint", "Several certificates begin like this. Give more digits.")
+	}
+	return s.changeTrust(ctx, by, Change{Distrust: found}, password)
+}
+
+func (s *Service) changeTrust(ctx context.Context, by actor.Actor, c Change, password secret.Value) (TrustChange, error) {
+	if err := manage(by); err != nil {
+		return TrustChange{}, err
+	}
+	if !password.IsZero() {
+		if err := checkPassword(password); err != nil {
+			return TrustChange{}, err
+		}
+	}
+	now, ok, err := s.Active(ctx)
+	if err != nil {
+		return TrustChange{}, err
+	}
+	if !ok || now.Kind != KindSMTP {
+		return TrustChange{}, fault.NotFound("Set up a mail server first: certificates are trusted for it.")
+	}
+	// Asked before the transaction: the vault reads the same database.
+	consent := now.Auth == AuthAccount && s.mayUse(ctx, by, now.AccountID) == nil
+	var out TrustChange
+	err = s.db.Update(ctx, func(tx *store.Tx) error {
+		st, ok, err := selectProfile(tx, true)
+		if err != nil {
+			return err
+		}
+		if !ok || st.Revision != now.Revision {
+			return errStale
+		}
+		out, err = s.storeTrust(tx, by, st, c, password, consent)
+		return err
+	})
+	return out, err
+}
+
+// storeTrust writes the changed set, binds the secret to it where that can be
+// done, and pauses where it cannot.
+func (s *Service) storeTrust(tx *store.Tx, by actor.Actor, st stored, c Change, password secret.Value, consent bool) (TrustChange, error) {
+	before, err := selectAnchors(tx, st.ID)
+	if err != nil {
+		return TrustChange{}, err
+	}
+	after, err := c.anchors(before, by, tx.Now())
+	if err != nil {
+		return TrustChange{}, err
+	}
+	out := TrustChange{Trusted: trusted(after), Changed: changed(before, after)}
+	if trust.SetDigest(before) == trust.SetDigest(after) && password.IsZero() {
+		return out, nil
+	}
+	st.Revision++
+	st.ChangedAt, st.ChangedBy, st.TestedAt = tx.Now(), by.Login, time.Time{}
+	d := Draft{Profile: st.Profile, Anchors: after, password: password}
+	if st.Auth == AuthTyped && !password.IsZero() || st.Auth == AuthAccount && consent {
+		if st.sealed, err = s.seal(tx, d); err != nil {
+			return out, err
+		}
+	}
+	if d.password, err = s.opens(tx, st.Profile, after, st.sealed); err != nil {
+		return out, err
+	}
+	if err := replaceAnchors(tx, st.ID, after); err != nil {
+		return out, err
+	}
+	if why := bound(d); why != nil && st.State != Stopped {
+		out.Paused = why.Reason + " " + why.Advice
+		if err := s.pause(tx, by, st, *why); err != nil {
+			return out, err
+		}
+	} else if err := s.rework(tx, st); err != nil {
+		return out, err
+	}
+	return out, s.audit.Append(tx, by, audit.Event{
+		Action: "mail.trust_changed", Kind: "mail_server", ID: st.ID, Name: st.Server(),
+		Detail: []audit.Detail{{Name: "trusted certificates", Before: fingerprints(before), After: fingerprints(after)}},
+	})
+}
+
+// rework stores a profile that can be tried now, unless a person stopped it.
+func (s *Service) rework(tx *store.Tx, st stored) error {
+	if st.State != Stopped {
+		st.work(tx.Now())
+		if err := s.gate.OpenGate(tx); err != nil {
+			return err
+		}
+	}
+	return upsertProfile(tx, st)
+}
+
+// changed returns what is in one set and not in the other.
+func changed(before, after []trust.Anchor) []Trusted {
+	has := func(set []trust.Anchor, a trust.Anchor) bool {
+		return slices.ContainsFunc(set, func(b trust.Anchor) bool {
+			return a.Mode == b.Mode && trust.Fingerprint(a.DER) == trust.Fingerprint(b.DER)
+		})
+	}
+	var diff []trust.Anchor
+	for _, a := range after {
+		if !has(before, a) {
+			diff = append(diff, a)
+		}
+	}
+	for _, b := range before {
+		if !slices.ContainsFunc(after, func(a trust.Anchor) bool { return trust.Fingerprint(a.DER) == trust.Fingerprint(b.DER) }) {
+			diff = append(diff, b)
+		}
+	}
+	return trusted(diff)
+}

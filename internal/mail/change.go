@@ -1,0 +1,352 @@
+package mail
+
+import (
+	"context"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/sealpost/sealpost/internal/actor"
+	"github.com/sealpost/sealpost/internal/fault"
+	"github.com/sealpost/sealpost/internal/mail/message"
+	"github.com/sealpost/sealpost/internal/mail/sasl"
+	"github.com/sealpost/sealpost/internal/mail/smtp"
+	"github.com/sealpost/sealpost/internal/mail/trust"
+	"github.com/sealpost/sealpost/internal/secret"
+	"github.com/sealpost/sealpost/internal/store"
+)
+
+// SecretAction is what to do with the stored password.
+type SecretAction string
+
+// The actions. The zero one keeps what is stored.
+const (
+	Keep    SecretAction = ""
+	Replace SecretAction = "replace"
+	Clear   SecretAction = "clear"
+)
+
+// Password is how a password travels into the service.
+type Password struct {
+	Action SecretAction
+	// Value is set for Replace.
+	Value secret.Value
+}
+
+// Candidate is a certificate to trust.
+type Candidate struct {
+	DER  []byte
+	Mode trust.Mode
+}
+
+// Change is what somebody wants the profile to be.
+type Change struct {
+	// Revision is that of the profile on which the change was based; 0 does
+	// not compare.
+	Revision int64
+
+	Kind                               Kind
+	Host                               string
+	Port                               int
+	Security                           smtp.Security
+	SenderAddress, SenderName, ReplyTo string
+	Auth                               AuthKind
+	Username                           string
+	AccountID                          string
+	Mechanism                          string
+	LocalName                          string
+	Timeouts                           smtp.Timeouts
+	Password                           Password
+
+	// Trust are certificates to trust beside those that are already;
+	// Distrust are fingerprints of those to trust no more.
+	Trust    []Candidate
+	Distrust []string
+
+	// ConfirmClear repeats the server's name, to accept that the password
+	// travels in clear. It is wanted once.
+	ConfirmClear string
+	// Anyway saves without a passed test.
+	Anyway bool
+	// TestToken is what a passed test of exactly these values gave.
+	TestToken string
+}
+
+// Change returns the profile as a change that changes nothing.
+func (p Profile) Change() Change {
+	return Change{
+		Revision: p.Revision, Kind: p.Kind, Host: p.Host, Port: p.Port, Security: p.Security, SenderAddress: p.SenderAddress,
+		SenderName: p.SenderName, ReplyTo: p.ReplyTo, Auth: p.Auth, Username: p.Username, AccountID: p.AccountID,
+		Mechanism: p.Mechanism, LocalName: p.LocalName, Timeouts: p.Timeouts,
+	}
+}
+
+// Draft is a change that was checked: what a test connects with. It holds the
+// secret, out of reach.
+type Draft struct {
+	Profile Profile
+	Anchors []trust.Anchor
+	// password is the typed one; empty for an account.
+	password secret.Value
+	// resealed tells that the secret must be bound anew.
+	resealed bool
+	// consent tells that somebody who may use the account must be asking.
+	consent bool
+}
+
+const (
+	maxUsername = 320
+	maxPassword = 1024
+	minTimeout  = time.Second
+	maxTimeout  = 30 * time.Minute
+	// maxAnchors bounds the certificates trusted for a profile.
+	maxAnchors = 50
+)
+
+// settle checks c against what is stored. All faults of fields come at once;
+// those of the password, which need the rest to be right, come after.
+func (s *Service) settle(tx *store.Tx, by actor.Actor, c Change) (Draft, stored, error) {
+	if err := manage(by); err != nil {
+		return Draft{}, stored{}, err
+	}
+	was, exists, err := selectProfile(tx, false)
+	if err != nil {
+		return Draft{}, was, err
+	}
+	if c.Revision != 0 && c.Revision != was.Revision {
+		return Draft{}, was, errStale
+	}
+	var anchors []trust.Anchor
+	if exists {
+		if anchors, err = selectAnchors(tx, was.ID); err != nil {
+			return Draft{}, was, err
+		}
+	}
+	var check fault.Check
+	d := Draft{Profile: c.profile(was.Profile, &check, s.deny)}
+	d.Anchors, err = c.anchors(anchors, by, tx.Now())
+	check.Add("certificate", err)
+	if err := check.Err(); err != nil {
+		return d, was, err
+	}
+	err = s.settleSecret(tx, c, was, &d)
+	return d, was, err
+}
+
+// profile returns what was becomes, and notes in check what is wrong.
+func (c Change) profile(was Profile, check *fault.Check, deny []netip.Prefix) Profile {
+	p := was
+	p.Kind = c.Kind
+	c.sender(&p, check)
+	switch c.Kind {
+	case KindCapture:
+		p.Host, p.Port, p.Security, p.Auth = "", 0, smtp.None, AuthNone
+		p.Username, p.AccountID, p.Mechanism, p.LocalName, p.Timeouts = "", "", "", "", smtp.Timeouts{}
+		p.ClearConfirmed = false
+		return p
+	case KindSMTP:
+	default:
+		check.That(false, "kind", "Choose a mail server.")
+		return p
+	}
+	p.Host = host(c.Host, check, deny)
+	p.Port = c.Port
+	check.That(c.Port >= 1 && c.Port <= 65535, "port", "The port is a number from 1 to 65535; 587, 465 and 25 are usual.")
+	p.Security = c.Security
+	check.That(c.Security == smtp.None || c.Security == smtp.STARTTLS || c.Security == smtp.Implicit, "security", "Choose how to connect: None, SSL or TLS.")
+	c.signIn(&p, check)
+	p.LocalName = localName(c.LocalName, check)
+	p.Timeouts = c.Timeouts
+	for _, t := range []struct {
+		field string
+		d     time.Duration
+	}{
+		{"timeout_connect", c.Timeouts.Connect}, {"timeout_greeting", c.Timeouts.Greeting},
+		{"timeout_command", c.Timeouts.Command}, {"timeout_final", c.Timeouts.Final},
+	} {
+		check.That(t.d == 0 || t.d >= minTimeout && t.d <= maxTimeout, t.field, "A timeout is between 1 second and 30 minutes; leave it empty for the usual one.")
+	}
+	p.ClearConfirmed = false
+	if p.InClear() {
+		same := was.ClearConfirmed && was.Host == p.Host && was.Port == p.Port && was.Security == p.Security
+		p.ClearConfirmed = same || p.Host != "" && strings.EqualFold(strings.TrimSpace(c.ConfirmClear), p.Host)
+		check.That(p.ClearConfirmed, "confirm_clear", "The password would travel in clear, for everybody on the way to read. Choose SSL or TLS, or type the server's name here to accept it.")
+	}
+	return p
+}
+
+func (c Change) sender(p *Profile, check *fault.Check) {
+	p.SenderAddress = mailbox(c.SenderAddress, "sender_address", check)
+	p.SenderName = strings.TrimSpace(c.SenderName)
+	check.That(message.CheckName(p.SenderName) == nil, "sender_name", "The name is too long or holds a line break. Type it anew.")
+	p.ReplyTo = ""
+	if strings.TrimSpace(c.ReplyTo) != "" {
+		p.ReplyTo = mailbox(c.ReplyTo, "reply_to", check)
+	}
+}
+
+// mailbox returns the bare address; a name in front of it is refused, since
+// the name has its own field.
+func mailbox(text, field string, check *fault.Check) string {
+	a, err := message.ParseAddress(text)
+	if err != nil {
+		check.That(false, field, fault.Sentence(err))
+		return strings.TrimSpace(text)
+	}
+	check.That(a.Name == "", field, "Type the address alone; the name has a field of its own.")
+	return a.Spec()
+}
+
+func host(text string, check *fault.Check, deny []netip.Prefix) string {
+	h := strings.ToLower(strings.TrimSuffix(strings.TrimSpace(text), "."))
+	if !check.That(h != "", "host", "Type the mail server's name, for example mail.example.org.") {
+		return h
+	}
+	if a, err := netip.ParseAddr(strings.Trim(h, "[]")); err == nil {
+		check.That(a.Zone() == "" && !denied(deny, a), "host", "Mail servers on this address are not allowed here. Use the server's name, or ask who runs Sealpost.")
+		return a.Unmap().String()
+	}
+	ascii, err := message.DomainToASCII(h)
+	if !check.That(err == nil, "host", "This is not a host name. Leave out \"smtp://\", the port and spaces.") {
+		return h
+	}
+	return ascii
+}
+
+func denied(deny []netip.Prefix, a netip.Addr) bool {
+	a = a.Unmap().WithZone("")
+	for _, p := range deny {
+		if p.Contains(a) {
+			return true
+		}
+	}
+	return false
+}
+
+func (c Change) signIn(p *Profile, check *fault.Check) {
+	p.Auth, p.Username, p.AccountID, p.Mechanism = c.Auth, "", "", ""
+	switch c.Auth {
+	case AuthNone:
+		return
+	case AuthTyped:
+		p.Username = strings.TrimSpace(c.Username)
+		ok := p.Username != "" && len(p.Username) <= maxUsername && !strings.ContainsFunc(p.Username, func(r rune) bool { return r < ' ' || r == 0x7f })
+		check.That(ok, "username", "Type the user name that the mail server knows.")
+	case AuthAccount:
+		p.AccountID = c.AccountID
+		check.That(p.AccountID != "", "account", "Choose the account to sign in with.")
+	default:
+		check.That(false, "auth", "Choose whether and how to sign in.")
+		return
+	}
+	p.Mechanism = strings.ToUpper(strings.TrimSpace(c.Mechanism))
+	known := p.Mechanism == ""
+	for _, m := range sasl.Strength() {
+		known = known || p.Mechanism == m
+	}
+	check.That(known, "mechanism", "Choose one of the mechanisms in the list.")
+}
+
+func localName(text string, check *fault.Check) string {
+	n := strings.ToLower(strings.TrimSpace(text))
+	if n == "" {
+		return ""
+	}
+	if literal := strings.TrimSuffix(strings.TrimPrefix(strings.TrimPrefix(n, "["), "ipv6:"), "]"); literal != n {
+		a, err := netip.ParseAddr(literal)
+		if check.That(err == nil && a.Zone() == "", "local_name", "An address here has the form [192.0.2.1].") {
+			return addressLiteral(a)
+		}
+		return n
+	}
+	ascii, err := message.DomainToASCII(n)
+	check.That(err == nil, "local_name", "The EHLO name is this machine's host name, for example vault.example.org.")
+	return ascii
+}
+
+// addressLiteral writes an address as RFC 5321 4.1.3 wants it in EHLO.
+func addressLiteral(a netip.Addr) string {
+	if a = a.Unmap(); a.Is4() {
+		return "[" + a.String() + "]"
+	}
+	return "[IPv6:" + a.String() + "]"
+}
+
+// anchors returns the set that is trusted after the change.
+func (c Change) anchors(have []trust.Anchor, by actor.Actor, now time.Time) ([]trust.Anchor, error) {
+	drop := map[string]bool{}
+	for _, f := range c.Distrust {
+		drop[f] = true
+	}
+	set := map[string]int{}
+	var out []trust.Anchor
+	for _, a := range have {
+		if f := trust.Fingerprint(a.DER); !drop[f] {
+			set[f] = len(out)
+			out = append(out, a)
+		}
+	}
+	for _, n := range c.Trust {
+		if n.Mode != trust.ModeAnchor && n.Mode != trust.ModePin {
+			return nil, fault.Invalid("certificate", "Choose whether to trust the certificate or to pin its key.")
+		}
+		certs, err := trust.Parse(n.DER)
+		if err != nil {
+			return nil, err
+		}
+		for _, cert := range certs {
+			a := trust.Anchor{DER: cert.Raw, Mode: n.Mode, AddedBy: by.Login, AddedAt: now}
+			f := trust.Fingerprint(a.DER)
+			if i, ok := set[f]; ok {
+				if out[i].Mode != a.Mode {
+					out[i] = a
+				}
+				continue
+			}
+			set[f] = len(out)
+			out = append(out, a)
+		}
+	}
+	if len(out) > maxAnchors {
+		return nil, fault.Invalid("certificate", "No more than 50 certificates can be trusted for a mail server. Remove some first.")
+	}
+	return out, nil
+}
+
+// Draft checks c and returns what a test connects with. It counts as a test:
+// at most ten a minute for each actor, and each is audited with the address
+// that its mail goes to.
+func (s *Service) Draft(ctx context.Context, by actor.Actor, c Change, to string) (Draft, error) {
+	d, err := s.preview(ctx, by, c)
+	if err != nil {
+		return Draft{}, err
+	}
+	if err := s.allowTest(ctx, by, d.Profile, to); err != nil {
+		return Draft{}, err
+	}
+	return d, nil
+}
+
+// preview settles c and asks for the consent that it needs.
+func (s *Service) preview(ctx context.Context, by actor.Actor, c Change) (Draft, error) {
+	var d Draft
+	err := s.db.View(ctx, func(tx *store.Tx) (err error) {
+		d, _, err = s.settle(tx, by, c)
+		return err
+	})
+	if err == nil && d.consent {
+		err = s.mayUse(ctx, by, d.Profile.AccountID)
+	}
+	return d, err
+}
+
+func (s *Service) mayUse(ctx context.Context, by actor.Actor, accountID string) error {
+	if s.secrets == nil {
+		return fault.Invalid("account", "There are no stored accounts here. Type user name and password.")
+	}
+	err := s.secrets.MayUse(ctx, by, accountID)
+	if fault.Is(err, fault.KindDenied) || fault.Is(err, fault.KindNotFound) {
+		return fault.Invalid("account", "You may not use this account, or it is gone. Choose one of yours.").Because(err)
+	}
+	return err
+}

@@ -1,0 +1,170 @@
+package mail
+
+import (
+	"context"
+	"crypto/x509"
+	"log/slog"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/sealpost/sealpost/internal/actor"
+	"github.com/sealpost/sealpost/internal/audit"
+	"github.com/sealpost/sealpost/internal/fault"
+	"github.com/sealpost/sealpost/internal/keyring"
+	"github.com/sealpost/sealpost/internal/mail/letter"
+	"github.com/sealpost/sealpost/internal/secret"
+	"github.com/sealpost/sealpost/internal/store"
+)
+
+// Credential is what an account signs in with at the moment.
+type Credential struct {
+	Login    string
+	Password secret.Value
+	// Version grows with each new password.
+	Version int64
+}
+
+// Secrets are the accounts stored in Sealpost.
+type Secrets interface {
+	// Current returns an account's login and newest password. An account that
+	// does not exist is a fault of kind not found.
+	Current(ctx context.Context, accountID string) (Credential, error)
+	// MayUse returns nil when by may let the account's password be used.
+	MayUse(ctx context.Context, by actor.Actor, accountID string) error
+}
+
+// Gate lets letters leave, or keeps them back.
+type Gate interface {
+	OpenGate(tx *store.Tx) error
+	CloseGate(tx *store.Tx, reason, detail string) error
+}
+
+// The reasons that CloseGate is given.
+const (
+	gateNoServer = "no_server"
+	gatePaused   = "paused"
+	gateOperator = "operator"
+)
+
+// Config is what a Service needs.
+type Config struct {
+	DB      *store.DB
+	Keys    *keyring.Keyring
+	Audit   *audit.Log
+	Letters *letter.Catalogue
+	Gate    Gate
+	// Secrets are the accounts; nil means that there are none.
+	Secrets Secrets
+	// CaptureAddr returns the "host:port" of the capture mailbox, or "" while
+	// there is none. Nil means that there is none.
+	CaptureAddr func() string
+	// Deny are addresses that no mail server may have. Nil means link-local
+	// ones: metadata services of clouds live there.
+	Deny []netip.Prefix
+	// Roots vouch for servers; nil means the system's.
+	Roots *x509.CertPool
+	// Dial connects; nil means a net.Dialer. Deny holds for the connection it
+	// returns as well.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// Now is the clock for certificates and tokens; nil means time.Now.
+	Now func() time.Time
+	Log *slog.Logger
+}
+
+// Service is safe for use by several goroutines.
+type Service struct {
+	db      *store.DB
+	keys    *keyring.Keyring
+	audit   *audit.Log
+	letters *letter.Catalogue
+	gate    Gate
+	secrets Secrets
+	capture func() string
+	deny    []netip.Prefix
+	roots   *x509.CertPool
+	dial    func(ctx context.Context, network, address string) (net.Conn, error)
+	now     func() time.Time
+	log     *slog.Logger
+}
+
+// New returns the mail service of a database.
+func New(c Config) *Service {
+	s := &Service{
+		db: c.DB, keys: c.Keys, audit: c.Audit, letters: c.Letters, gate: c.Gate, secrets: c.Secrets, capture: c.CaptureAddr,
+		deny: c.Deny, roots: c.Roots, dial: c.Dial, now: c.Now, log: c.Log,
+	}
+	if s.capture == nil {
+		s.capture = func() string { return "" }
+	}
+	if s.deny == nil {
+		s.deny = LinkLocal()
+	}
+	if s.dial == nil {
+		s.dial = (&net.Dialer{Control: s.control}).DialContext
+	}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	if s.log == nil {
+		s.log = slog.Default()
+	}
+	return s
+}
+
+// LinkLocal returns the addresses that are denied by default.
+func LinkLocal() []netip.Prefix {
+	return []netip.Prefix{netip.MustParsePrefix("169.254.0.0/16"), netip.MustParsePrefix("fe80::/10")}
+}
+
+// SealedColumns names the columns that hold sealed values.
+func SealedColumns() []keyring.Column {
+	return []keyring.Column{{Table: "mail_profile", ID: "id", Column: "sealed"}}
+}
+
+// Active returns the profile; false while there is none. Everybody who is
+// signed in may learn whether mail leaves; what a page shows of it is the
+// page's business.
+func (s *Service) Active(ctx context.Context) (Profile, bool, error) {
+	var p Profile
+	var ok bool
+	err := s.db.View(ctx, func(tx *store.Tx) (err error) {
+		p, ok, err = active(tx, false)
+		return err
+	})
+	return p, ok, err
+}
+
+// active returns the stored profile; forUpdate locks it.
+func active(tx *store.Tx, forUpdate bool) (Profile, bool, error) {
+	st, ok, err := selectProfile(tx, forUpdate)
+	return st.Profile, ok, err
+}
+
+// Use tells where an account is used.
+type Use struct {
+	// Label is what a person reads, Path the page to go to.
+	Label, Path string
+}
+
+// UsesOf returns where mail uses an account, so that it is not deleted by
+// accident.
+func (s *Service) UsesOf(tx *store.Tx, accountID string) ([]Use, error) {
+	p, ok, err := active(tx, false)
+	if err != nil || !ok || p.Auth != AuthAccount || p.AccountID != accountID {
+		return nil, err
+	}
+	return []Use{{Label: "Mail server " + p.Server(), Path: "/admin/settings/mail"}}, nil
+}
+
+func manage(by actor.Actor) error {
+	if !by.May(actor.ManageSettings) {
+		return fault.Denied("Your role may not manage the mail server.")
+	}
+	return nil
+}
+
+var (
+	errNoServer = fault.NotFound("No mail server is set up yet.")
+	errStale    = fault.Conflict("The mail server settings were changed by somebody else meanwhile. Reload the page and look again.")
+)

@@ -1,0 +1,118 @@
+package mail
+
+import (
+	"net"
+	"strconv"
+	"time"
+
+	"github.com/sealpost/sealpost/internal/mail/smtp"
+)
+
+// Kind is the sort of a mail server.
+type Kind string
+
+// The kinds of mail servers.
+const (
+	// KindSMTP is a server that speaks SMTP, somewhere.
+	KindSMTP Kind = "smtp"
+	// KindCapture is the capture mailbox on this machine: mail does not leave.
+	KindCapture Kind = "capture"
+)
+
+// AuthKind is how the server is signed in to.
+type AuthKind string
+
+// The ways to sign in.
+const (
+	// AuthNone: the server wants no sign-in.
+	AuthNone AuthKind = "none"
+	// AuthTyped: user name and password were typed here.
+	AuthTyped AuthKind = "typed"
+	// AuthAccount: an account stored in Sealpost.
+	AuthAccount AuthKind = "account"
+)
+
+// State says whether letters leave.
+type State string
+
+// The states of a profile.
+const (
+	// Working: letters leave.
+	Working State = "working"
+	// Paused: a problem keeps all letters back. It is probed now and then.
+	Paused State = "paused"
+	// Stopped: a person keeps all letters back until a person lets them go.
+	Stopped State = "stopped"
+)
+
+// Profile is the mail server as it is set up. It holds no secret.
+type Profile struct {
+	ID       string
+	Kind     Kind
+	Host     string
+	Port     int
+	Security smtp.Security
+	// SenderAddress is the address that letters come from, SenderName the name
+	// beside it, ReplyTo where answers go; the last two may be empty.
+	SenderAddress, SenderName, ReplyTo string
+
+	Auth AuthKind
+	// Username is set for AuthTyped, AccountID for AuthAccount.
+	Username, AccountID string
+	// Mechanism fixes the SASL mechanism; empty takes the strongest offered.
+	Mechanism string
+	// LocalName is what the client calls itself in EHLO; empty takes the host
+	// of the Access URL.
+	LocalName string
+	// Timeouts that are zero take the client's defaults.
+	Timeouts smtp.Timeouts
+	// ClearConfirmed tells that an administrator accepted by typing the
+	// server's name that the password travels in clear.
+	ClearConfirmed bool
+
+	// Revision counts the changes, those of trusted certificates too.
+	Revision  int64
+	ChangedAt time.Time
+	// ChangedBy is the login of who made the last change.
+	ChangedBy string
+	// TestedAt is when a test of exactly these settings passed; zero means
+	// that they were saved without.
+	TestedAt time.Time
+	// PasswordSetAt is when a typed password was last typed.
+	PasswordSetAt time.Time
+	// ServerCertificateEnds is the end of the server's own certificate as the
+	// last passed test saw it; zero without TLS.
+	ServerCertificateEnds time.Time
+
+	State State
+	// Problem is the row of the table of replies that paused the profile,
+	// Reason and Advice its sentences, Command what to type for it elsewhere,
+	// Reply what the server said.
+	Problem, Reason, Advice, Command, Reply string
+	// Since is when the state began.
+	Since time.Time
+	// Probes counts the tries since the pause; the next one is due at
+	// NextProbe.
+	Probes    int
+	NextProbe time.Time
+	// LastAccepted is when the server last took a letter.
+	LastAccepted time.Time
+
+	problemSecret int64
+}
+
+// Server returns "host:port", or the capture mailbox's name.
+func (p Profile) Server() string {
+	if p.Kind == KindCapture {
+		return "capture mailbox"
+	}
+	return net.JoinHostPort(p.Host, strconv.Itoa(p.Port))
+}
+
+// SavedAnyway tells that the settings were saved without a passed test.
+func (p Profile) SavedAnyway() bool { return p.TestedAt.IsZero() && p.Kind == KindSMTP }
+
+// InClear tells that a password travels without encryption.
+func (p Profile) InClear() bool {
+	return p.Kind == KindSMTP && p.Security == smtp.None && p.Auth != AuthNone
+}

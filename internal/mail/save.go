@@ -1,0 +1,198 @@
+package mail
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/sealpost/sealpost/internal/actor"
+	"github.com/sealpost/sealpost/internal/audit"
+	"github.com/sealpost/sealpost/internal/fault"
+	"github.com/sealpost/sealpost/internal/mail/trust"
+	"github.com/sealpost/sealpost/internal/store"
+)
+
+// Save makes the profile what c says and lets letters leave, unless a person
+// stopped them. Without a passed test of these values it wants c.Anyway. Faults
+// of kind invalid name the fields; the code fault.CodeSecretRequired stands
+// against "password" when the stored one is bound to another destination.
+func (s *Service) Save(ctx context.Context, by actor.Actor, c Change) (Profile, error) {
+	seen, err := s.preview(ctx, by, c)
+	if err != nil {
+		return Profile{}, err
+	}
+	var saved Profile
+	err = s.db.Update(ctx, func(tx *store.Tx) error {
+		// The lock comes first, so that what is settled is what is changed.
+		if _, _, err := selectProfile(tx, true); err != nil {
+			return err
+		}
+		d, was, err := s.settle(tx, by, c)
+		if err != nil {
+			return err
+		}
+		if d.consent && !seen.consent {
+			return errStale
+		}
+		tested, err := s.tested(tx, c, d, was)
+		if err != nil {
+			return err
+		}
+		saved, err = s.store(tx, by, d, was, tested)
+		return err
+	})
+	return saved, err
+}
+
+// tested returns what is known of tests of the draft: by the token of one that
+// just passed, or because nothing that a test is about changed since.
+func (s *Service) tested(tx *store.Tx, c Change, d Draft, was stored) (proof, error) {
+	if d.Profile.Kind == KindCapture {
+		return proof{}, nil
+	}
+	if c.TestToken != "" {
+		p, ok, err := s.readToken(tx, c.TestToken, d)
+		if err != nil || ok {
+			return p, err
+		}
+	}
+	if !was.TestedAt.IsZero() && was.Kind == KindSMTP && !d.resealed {
+		before, err := s.storedDraft(tx, was)
+		if err != nil {
+			return proof{}, err
+		}
+		if d.values() == before.values() {
+			return proof{at: was.TestedAt, certEnds: was.ServerCertificateEnds}, nil
+		}
+	}
+	if !c.Anyway {
+		return proof{}, fault.Invalid("anyway", "Test these settings first, or choose Save anyway.")
+	}
+	return proof{}, nil
+}
+
+// storedDraft returns what is stored as a draft, without its password.
+func (s *Service) storedDraft(tx *store.Tx, was stored) (Draft, error) {
+	anchors, err := selectAnchors(tx, was.ID)
+	return Draft{Profile: was.Profile, Anchors: anchors}, err
+}
+
+// store writes a settled draft with its audit entry and opens the gate.
+func (s *Service) store(tx *store.Tx, by actor.Actor, d Draft, was stored, tested proof) (Profile, error) {
+	before, err := s.storedDraft(tx, was)
+	if err != nil {
+		return Profile{}, err
+	}
+	now := tx.Now()
+	next := stored{Profile: d.Profile, sealed: was.sealed}
+	if was.ID == "" {
+		next.ID = store.NewID()
+		next.State, next.Since = Working, now
+	}
+	d.Profile.ID = next.ID
+	if d.resealed || d.Profile.Auth == AuthNone {
+		if next.sealed, err = s.seal(tx, d); err != nil {
+			return Profile{}, err
+		}
+	}
+	switch {
+	case d.Profile.Auth != AuthTyped:
+		next.PasswordSetAt = store.FromMicros(0)
+	case d.resealed:
+		next.PasswordSetAt = now
+	}
+	next.Revision, next.ChangedAt, next.ChangedBy = was.Revision+1, now, by.Login
+	next.TestedAt, next.ServerCertificateEnds = tested.at, tested.certEnds
+	if next.State != Stopped {
+		next.work(now)
+		if err := s.gate.OpenGate(tx); err != nil {
+			return Profile{}, err
+		}
+	}
+	if err := upsertProfile(tx, next); err != nil {
+		return Profile{}, err
+	}
+	if err := replaceAnchors(tx, next.ID, d.Anchors); err != nil {
+		return Profile{}, err
+	}
+	action := "mail.saved"
+	if next.SavedAnyway() {
+		action = "mail.saved_untested"
+	}
+	return next.Profile, s.audit.Append(tx, by, audit.Event{
+		Action: action, Kind: "mail_server", ID: next.ID, Name: next.Server(), Detail: differences(before, d),
+	})
+}
+
+// differences tells what changed in words, secrets by name only.
+func differences(before, after Draft) []audit.Detail {
+	var out []audit.Detail
+	note := func(name, was, is string) {
+		if was != is {
+			out = append(out, audit.Detail{Name: name, Before: was, After: is})
+		}
+	}
+	b, a := before.Profile, after.Profile
+	note("mail server", string(b.Kind), string(a.Kind))
+	note("server name", b.Host, a.Host)
+	note("port", number(b.Port), number(a.Port))
+	note("secure connection", string(b.Security), string(a.Security))
+	note("sender address", b.SenderAddress, a.SenderAddress)
+	note("sender name", b.SenderName, a.SenderName)
+	note("reply-to", b.ReplyTo, a.ReplyTo)
+	note("sign-in", string(b.Auth), string(a.Auth))
+	note("user name", b.Username, a.Username)
+	note("account", b.AccountID, a.AccountID)
+	note("mechanism", b.Mechanism, a.Mechanism)
+	note("EHLO name", b.LocalName, a.LocalName)
+	note("timeouts", fmt.Sprint(b.Timeouts), fmt.Sprint(a.Timeouts))
+	note("trusted certificates", fingerprints(before.Anchors), fingerprints(after.Anchors))
+	if a.Auth == AuthTyped && after.resealed {
+		out = append(out, audit.Detail{Name: "password", Value: "replaced"})
+	}
+	if a.InClear() && a.ClearConfirmed {
+		out = append(out, audit.Detail{Name: "password in clear", Value: "accepted"})
+	}
+	return out
+}
+
+func number(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprint(n)
+}
+
+func fingerprints(anchors []trust.Anchor) string {
+	text := ""
+	for i, a := range anchors {
+		if i > 0 {
+			text += ", "
+		}
+		text += string(a.Mode) + " " + trust.Fingerprint(a.DER)[:16]
+	}
+	return text
+}
+
+// Remove deletes the profile with its certificates and its secret. Letters are
+// held from then on.
+func (s *Service) Remove(ctx context.Context, by actor.Actor) error {
+	if err := manage(by); err != nil {
+		return err
+	}
+	return s.db.Update(ctx, func(tx *store.Tx) error {
+		p, ok, err := active(tx, true)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			return errNoServer
+		}
+		if err := deleteProfile(tx, p.ID); err != nil {
+			return err
+		}
+		if err := s.gate.CloseGate(tx, gateNoServer, "No mail server is set up yet."); err != nil {
+			return err
+		}
+		return s.audit.Append(tx, by, audit.Event{Action: "mail.removed", Kind: "mail_server", ID: p.ID, Name: p.Server()})
+	})
+}

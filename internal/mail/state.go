@@ -1,0 +1,250 @@
+package mail
+
+import (
+	"context"
+	"time"
+
+	"github.com/sealpost/sealpost/internal/actor"
+	"github.com/sealpost/sealpost/internal/audit"
+	"github.com/sealpost/sealpost/internal/fault"
+	"github.com/sealpost/sealpost/internal/mail/trust"
+	"github.com/sealpost/sealpost/internal/mail/verdict"
+	"github.com/sealpost/sealpost/internal/store"
+)
+
+// probeDelays are the waits before the first, second, ... try of a paused
+// profile; the last one repeats.
+func probeDelays() []time.Duration {
+	return []time.Duration{time.Minute, 5 * time.Minute, 15 * time.Minute, time.Hour}
+}
+
+// acceptedEvery bounds how often a success is written down.
+const acceptedEvery = time.Second
+
+// work makes the profile one that works and knows no problem.
+func (s *stored) work(now time.Time) {
+	if s.State != Working {
+		s.State, s.Since = Working, now
+	}
+	s.Problem, s.Reason, s.Advice, s.Command, s.Reply = "", "", "", "", ""
+	s.Probes, s.NextProbe, s.problemSecret = 0, time.Time{}, 0
+}
+
+// ProblemOf makes a problem of a verdict on a transport; reply is what the
+// server said, or "".
+func ProblemOf(t Transport, v verdict.Verdict, reply string) Problem {
+	return Problem{
+		Revision: t.Profile.Revision, SecretVersion: t.SecretVersion,
+		Row: v.Row, Reason: v.Meaning, Advice: v.Mend, Command: v.Command, Reply: reply,
+	}
+}
+
+// Pause keeps all letters back for the reason of p and sets the time of the
+// next probe: 1, 5, 15 and then 60 minutes after one another. It does nothing
+// when the profile has changed since p was met, or a person stopped it. The
+// first pause is audited, later ones only count.
+func (s *Service) Pause(ctx context.Context, p Problem) error {
+	return s.db.Update(ctx, func(tx *store.Tx) error {
+		st, ok, err := selectProfile(tx, true)
+		if err != nil || !ok || st.Revision != p.Revision || st.State == Stopped {
+			return err
+		}
+		return s.pause(tx, actor.System("delivery"), st, p)
+	})
+}
+
+func (s *Service) pause(tx *store.Tx, by actor.Actor, st stored, p Problem) error {
+	now := tx.Now()
+	fresh := st.State != Paused
+	if fresh {
+		st.State, st.Since = Paused, now
+	}
+	st.Problem, st.Reason, st.Advice, st.Command, st.Reply = p.Row, p.Reason, p.Advice, p.Command, p.Reply
+	delays := probeDelays()
+	st.NextProbe = now.Add(delays[min(st.Probes, len(delays)-1)])
+	st.Probes++
+	st.problemSecret = p.SecretVersion
+	if err := upsertProfile(tx, st); err != nil {
+		return err
+	}
+	if err := s.gate.CloseGate(tx, gatePaused, p.Reason); err != nil || !fresh {
+		return err
+	}
+	return s.audit.Append(tx, by, audit.Event{
+		Action: "mail.paused", Kind: "mail_server", ID: st.ID, Name: st.Server(), Reason: p.Reason,
+		Detail: []audit.Detail{{Name: "server said", Value: p.Reply}},
+	})
+}
+
+// Probed lets letters leave again after a connection made with t stood the
+// test. The next pause goes on in the row of delays until a letter is
+// accepted.
+func (s *Service) Probed(ctx context.Context, t Transport) error { return s.success(ctx, t, false) }
+
+// Accepted notes that the server took a letter on a connection made with t.
+func (s *Service) Accepted(ctx context.Context, t Transport) error { return s.success(ctx, t, true) }
+
+func (s *Service) success(ctx context.Context, t Transport, letter bool) error {
+	return s.db.Update(ctx, func(tx *store.Tx) error {
+		st, ok, err := selectProfile(tx, true)
+		if err != nil || !ok || st.ID != t.Profile.ID || st.Revision != t.Profile.Revision {
+			return err
+		}
+		now := tx.Now()
+		resumed := st.State == Paused
+		if !resumed && (!letter || st.Probes == 0 && now.Sub(st.LastAccepted) < acceptedEvery) {
+			return nil
+		}
+		if letter {
+			st.LastAccepted, st.Probes = now, 0
+		}
+		if resumed {
+			probes := st.Probes
+			st.work(now)
+			st.Probes = probes
+			if err := s.gate.OpenGate(tx); err != nil {
+				return err
+			}
+		}
+		if err := upsertProfile(tx, st); err != nil || !resumed {
+			return err
+		}
+		return s.audit.Append(tx, actor.System("delivery"), audit.Event{
+			Action: "mail.resumed", Kind: "mail_server", ID: st.ID, Name: st.Server(),
+		})
+	})
+}
+
+// Stop keeps all letters back until Resume. Reason is what the person gives
+// for it, at most 200 characters.
+func (s *Service) Stop(ctx context.Context, by actor.Actor, reason string) error {
+	if err := manage(by); err != nil {
+		return err
+	}
+	if len([]rune(reason)) > 200 {
+		return fault.Invalid("reason", "The reason is longer than 200 characters.")
+	}
+	return s.db.Update(ctx, func(tx *store.Tx) error {
+		st, ok, err := selectProfile(tx, true)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			return errNoServer
+		}
+		st.work(tx.Now())
+		st.State, st.Since = Stopped, tx.Now()
+		st.Reason = "Paused by " + by.Login + "."
+		if reason != "" {
+			st.Reason = "Paused by " + by.Login + ": " + reason
+		}
+		st.Advice = "Resume it in the mail server settings."
+		if err := upsertProfile(tx, st); err != nil {
+			return err
+		}
+		if err := s.gate.CloseGate(tx, gateOperator, st.Reason); err != nil {
+			return err
+		}
+		return s.audit.Append(tx, by, audit.Event{Action: "mail.stopped", Kind: "mail_server", ID: st.ID, Name: st.Server(), Reason: reason})
+	})
+}
+
+// Resume lets letters leave now, whoever or whatever paused them.
+func (s *Service) Resume(ctx context.Context, by actor.Actor) error {
+	if err := manage(by); err != nil {
+		return err
+	}
+	return s.db.Update(ctx, func(tx *store.Tx) error {
+		st, ok, err := selectProfile(tx, true)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			return errNoServer
+		}
+		st.work(tx.Now())
+		if err := upsertProfile(tx, st); err != nil {
+			return err
+		}
+		if err := s.gate.OpenGate(tx); err != nil {
+			return err
+		}
+		return s.audit.Append(tx, by, audit.Event{Action: "mail.resumed", Kind: "mail_server", ID: st.ID, Name: st.Server()})
+	})
+}
+
+// Standing tells delivery what to do.
+type Standing struct {
+	Profile Profile
+	// Set is false while there is no profile.
+	Set bool
+	// Send: letters may leave. Probe: the profile is paused and a connection
+	// should be tried now. NextProbe is when, if not now.
+	Send, Probe bool
+	NextProbe   time.Time
+}
+
+// Standing returns what delivery should do. A paused profile whose account got
+// another password since is due for a probe at once.
+func (s *Service) Standing(ctx context.Context) (Standing, error) {
+	var st Standing
+	var due bool
+	err := s.db.View(ctx, func(tx *store.Tx) (err error) {
+		st.Profile, st.Set, err = active(tx, false)
+		due = !tx.Now().Before(st.Profile.NextProbe)
+		return err
+	})
+	if err != nil || !st.Set {
+		return st, err
+	}
+	st.Send = st.Profile.State == Working
+	if st.Profile.State != Paused {
+		return st, nil
+	}
+	st.NextProbe, st.Probe = st.Profile.NextProbe, due
+	if !due && st.Profile.Auth == AuthAccount && s.secrets != nil {
+		c, err := s.secrets.Current(ctx, st.Profile.AccountID)
+		st.Probe = err == nil && c.Version != st.Profile.problemSecret
+	}
+	return st, nil
+}
+
+// End is something of the mail server that ends on a day.
+type End struct {
+	What string
+	At   time.Time
+}
+
+// Warn tells that the end is near: 30 days or less away at now.
+func (e End) Warn(now time.Time) bool { return e.At.Sub(now) <= 30*24*time.Hour }
+
+// Health is what pages and metrics show of the mail server.
+type Health struct {
+	Profile Profile
+	Set     bool
+	// Ends are sorted, the next one first.
+	Ends []End
+	// Notes are further sentences that an administrator should read.
+	Notes []string
+}
+
+// Health returns the state of mail and what ends when.
+func (s *Service) Health(ctx context.Context, by actor.Actor) (Health, error) {
+	if err := manage(by); err != nil {
+		return Health{}, err
+	}
+	var h Health
+	var anchors []trust.Anchor
+	err := s.db.View(ctx, func(tx *store.Tx) (err error) {
+		if h.Profile, h.Set, err = active(tx, false); err == nil && h.Set {
+			anchors, err = selectAnchors(tx, h.Profile.ID)
+		}
+		return err
+	})
+	if err != nil || !h.Set {
+		return h, err
+	}
+	h.Ends = ends(h.Profile, anchors)
+	h.Notes = Notes(h.Profile)
+	return h, nil
+}
