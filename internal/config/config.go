@@ -1,0 +1,265 @@
+// Package config owns what the operator sets: a YAML file, the environment
+// (SEALPOST_*) and flags, each overriding the one before. It is read once, at
+// start; nothing else in the program reads the environment. What administrators
+// set in the web interface is not here.
+//
+// The package refuses keys it does not know, with the line they stand in: a
+// mistyped setting must not be one that is silently not set.
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/sealpost/sealpost/internal/fault"
+	"github.com/sealpost/sealpost/internal/secret"
+)
+
+// FileName is the configuration file that is looked for in the data folder.
+const FileName = "sealpost.yaml"
+
+// Config is what the operator set.
+type Config struct {
+	// DataDir holds the database, the root key and the certificate.
+	DataDir string
+	// Listen is the address and port of the web interface.
+	Listen string
+	// Database is a postgres:// address, or empty for SQLite in DataDir.
+	Database secret.Value
+	// MetricsListen is the address and port for metrics; empty is off.
+	MetricsListen string
+	// CaptureListen is the loopback address and port of the capture mailbox;
+	// empty is off.
+	CaptureListen string
+	// TLSCert and TLSKey are files; empty means self-signed, in DataDir.
+	TLSCert, TLSKey string
+	// RootKey is the file of the root key.
+	RootKey string
+	// TrustedProxies are believed about the client's address.
+	TrustedProxies []netip.Prefix
+	// LogLevel is debug, info, warn or error; LogFormat text or json.
+	LogLevel, LogFormat string
+	// DenyMailTo are networks that no mail server may be in.
+	DenyMailTo []netip.Prefix
+}
+
+// Overrides are the flags; empty ones are not set.
+type Overrides struct {
+	DataDir, Database, Listen, TLSCert, TLSKey, MetricsListen, CaptureListen string
+}
+
+// values are the settings as text, by their key in the file.
+type values struct {
+	Data           string   `yaml:"data"`
+	Listen         string   `yaml:"listen"`
+	Database       string   `yaml:"database"`
+	Metrics        string   `yaml:"metrics"`
+	Capture        string   `yaml:"capture"`
+	TLSCert        string   `yaml:"tls_cert"`
+	TLSKey         string   `yaml:"tls_key"`
+	RootKey        string   `yaml:"root_key"`
+	TrustedProxies []string `yaml:"trusted_proxies"`
+	LogLevel       string   `yaml:"log_level"`
+	LogFormat      string   `yaml:"log_format"`
+	DenyMailTo     []string `yaml:"deny_mail_to"`
+}
+
+// Load reads file, environment ("NAME=value") and flags. An empty path means
+// sealpost.yaml in the data folder, if it is there. Errors are faults that name
+// the setting.
+func Load(path string, environ []string, flags Overrides) (Config, error) {
+	env, err := environment(environ)
+	if err != nil {
+		return Config{}, err
+	}
+	dir := first(flags.DataDir, env.Data, "./data")
+	v := values{Capture: "127.0.0.1:7225", Listen: ":7272", LogLevel: "info", LogFormat: "text", DenyMailTo: []string{"169.254.0.0/16", "fe80::/10"}}
+	if err := v.readFile(path, filepath.Join(dir, FileName)); err != nil {
+		return Config{}, err
+	}
+	if v.Data == "" || flags.DataDir != "" || env.Data != "" {
+		v.Data = dir
+	}
+	v.override(env)
+	v.override(values{
+		Listen: flags.Listen, Database: flags.Database, Metrics: flags.MetricsListen, Capture: flags.CaptureListen,
+		TLSCert: flags.TLSCert, TLSKey: flags.TLSKey,
+	})
+	return v.config()
+}
+
+func first(all ...string) string {
+	for _, s := range all {
+		if s != "" {
+			return s
+		}
+	}
+	return ""
+}
+
+func (v *values) readFile(path, fallback string) error {
+	asked := path != ""
+	if !asked {
+		path = fallback
+	}
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) && !asked {
+		return nil
+	}
+	if err != nil {
+		return fault.Invalid("config", fmt.Sprintf("The configuration file %s cannot be read.", path)).Because(err)
+	}
+	d := yaml.NewDecoder(bytes.NewReader(b))
+	d.KnownFields(true)
+	if err := d.Decode(v); err != nil && !errors.Is(err, io.EOF) {
+		return fault.Invalid("config", fmt.Sprintf("The configuration file %s: %s.", path, sentence(err)))
+	}
+	return nil
+}
+
+// sentence is what the YAML library says without the value it stumbled over,
+// which may be a password.
+func sentence(err error) string {
+	var te *yaml.TypeError
+	if !errors.As(err, &te) {
+		return strings.TrimPrefix(err.Error(), "yaml: ")
+	}
+	out := make([]string, len(te.Errors))
+	for i, e := range te.Errors {
+		if line, rest, ok := strings.Cut(e, ": "); ok && strings.HasPrefix(rest, "cannot unmarshal") {
+			e = line + ": a value of another type belongs here"
+		}
+		out[i] = e
+	}
+	return strings.Join(out, "; ")
+}
+
+// environment collects the SEALPOST_* variables.
+func environment(environ []string) (values, error) {
+	var v values
+	for _, kv := range environ {
+		name, value, _ := strings.Cut(kv, "=")
+		key, ours := strings.CutPrefix(name, "SEALPOST_")
+		if !ours {
+			continue
+		}
+		switch key {
+		case "DATA":
+			v.Data = value
+		case "LISTEN":
+			v.Listen = value
+		case "DATABASE":
+			v.Database = value
+		case "METRICS":
+			v.Metrics = value
+		case "CAPTURE":
+			v.Capture = value
+		case "TLS_CERT":
+			v.TLSCert = value
+		case "TLS_KEY":
+			v.TLSKey = value
+		case "ROOT_KEY":
+			v.RootKey = value
+		case "TRUSTED_PROXIES":
+			v.TrustedProxies = list(value)
+		case "LOG_LEVEL":
+			v.LogLevel = value
+		case "LOG_FORMAT":
+			v.LogFormat = value
+		case "DENY_MAIL_TO":
+			v.DenyMailTo = list(value)
+		case "FAILPOINT", "TORTURE":
+			// Read by test builds alone.
+		default:
+			return v, fault.Invalid("environment", fmt.Sprintf("The environment variable %s is not a setting of Sealpost.", name))
+		}
+	}
+	return v, nil
+}
+
+func list(s string) []string {
+	return strings.FieldsFunc(s, func(r rune) bool { return r == ',' || r == ' ' })
+}
+
+// override takes over what is set in o.
+func (v *values) override(o values) {
+	for _, p := range []struct {
+		to   *string
+		from string
+	}{
+		{&v.Listen, o.Listen}, {&v.Database, o.Database}, {&v.Metrics, o.Metrics}, {&v.Capture, o.Capture},
+		{&v.TLSCert, o.TLSCert}, {&v.TLSKey, o.TLSKey}, {&v.RootKey, o.RootKey}, {&v.LogLevel, o.LogLevel}, {&v.LogFormat, o.LogFormat},
+	} {
+		if p.from != "" {
+			*p.to = p.from
+		}
+	}
+	if o.TrustedProxies != nil {
+		v.TrustedProxies = o.TrustedProxies
+	}
+	if o.DenyMailTo != nil {
+		v.DenyMailTo = o.DenyMailTo
+	}
+}
+
+func (v values) config() (Config, error) {
+	var check fault.Check
+	c := Config{
+		DataDir: v.Data, Listen: v.Listen, Database: secret.New(v.Database), TLSCert: v.TLSCert, TLSKey: v.TLSKey,
+		RootKey: first(v.RootKey, filepath.Join(v.Data, "root.key")), LogLevel: v.LogLevel, LogFormat: v.LogFormat,
+		MetricsListen: offOr(v.Metrics), CaptureListen: offOr(v.Capture),
+	}
+	check.That(validListen(c.Listen), "listen", "Write an address and a port, for example :7272 or 127.0.0.1:7272.")
+	check.That(c.MetricsListen == "" || validListen(c.MetricsListen), "metrics", "Write an address and a port, for example 127.0.0.1:7273, or off.")
+	check.That(c.CaptureListen == "" || loopback(c.CaptureListen), "capture", "The capture mailbox listens on this machine alone. Write for example 127.0.0.1:7225, or off.")
+	check.That(v.Database == "" || strings.HasPrefix(v.Database, "postgres://") || strings.HasPrefix(v.Database, "postgresql://"),
+		"database", "Write postgres://user:password@host/database, or leave it out for SQLite.")
+	check.That((v.TLSCert == "") == (v.TLSKey == ""), "tls_cert", "Give certificate and key together, or neither.")
+	check.That(v.LogFormat == "text" || v.LogFormat == "json", "log_format", "Write text or json.")
+	check.That(strings.Contains(" debug info warn error ", " "+v.LogLevel+" "), "log_level", "Write debug, info, warn or error.")
+	c.TrustedProxies = prefixes(&check, "trusted_proxies", v.TrustedProxies)
+	c.DenyMailTo = prefixes(&check, "deny_mail_to", v.DenyMailTo)
+	return c, check.Err()
+}
+
+func offOr(s string) string {
+	if s == "off" {
+		return ""
+	}
+	return s
+}
+
+func validListen(s string) bool {
+	_, port, err := net.SplitHostPort(s)
+	return err == nil && port != ""
+}
+
+func loopback(s string) bool {
+	a, err := netip.ParseAddrPort(s)
+	return err == nil && a.Addr().IsLoopback()
+}
+
+func prefixes(check *fault.Check, key string, texts []string) []netip.Prefix {
+	var out []netip.Prefix
+	for _, t := range texts {
+		if a, err := netip.ParseAddr(t); err == nil {
+			out = append(out, netip.PrefixFrom(a, a.BitLen()))
+			continue
+		}
+		p, err := netip.ParsePrefix(t)
+		if check.That(err == nil, key, fmt.Sprintf("%q is not a network like 10.0.0.0/8.", t)) {
+			out = append(out, p)
+		}
+	}
+	return out
+}
