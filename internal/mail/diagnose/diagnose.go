@@ -1,0 +1,499 @@
+package diagnose
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/sealpost/sealpost/internal/actor"
+	"github.com/sealpost/sealpost/internal/fault"
+	"github.com/sealpost/sealpost/internal/mail"
+	"github.com/sealpost/sealpost/internal/mail/letter"
+	"github.com/sealpost/sealpost/internal/mail/message"
+	"github.com/sealpost/sealpost/internal/mail/smtp"
+	"github.com/sealpost/sealpost/internal/mail/trust"
+	"github.com/sealpost/sealpost/internal/mail/verdict"
+	"github.com/sealpost/sealpost/internal/store"
+)
+
+// State is how a step stands.
+type State string
+
+// The states of a step.
+const (
+	// Running: the step is under way.
+	Running State = "run"
+	// OK: it went well.
+	OK State = "ok"
+	// Warn: it went well, and something should be looked at.
+	Warn State = "warn"
+	// Bad: it failed, and the test with it.
+	Bad State = "bad"
+	// Skipped: it was not needed, or not reached.
+	Skipped State = "skip"
+)
+
+// The keys of the steps.
+const (
+	StepResolve  = "resolve"
+	StepConnect  = "connect"
+	StepGreeting = "greeting"
+	StepTLS      = "tls"
+	StepHello    = "hello"
+	StepSignIn   = "signin"
+	StepSender   = "sender"
+	StepTo       = "recipient"
+	StepMail     = "mail"
+)
+
+// Step is one question and its answer.
+type Step struct {
+	Key, Title string
+	State      State
+	// Detail says what was found, or what a failure means.
+	Detail string
+	// Advice is the one most likely thing to do; Command what to type for it
+	// elsewhere. Empty where nothing need be done.
+	Advice, Command string
+	// Raw is what the server said, in one line without control characters.
+	Raw string
+	// Lines are further facts, such as what the server offers.
+	Lines []string
+	Took  time.Duration
+	// Chain are the certificates that the server showed, its own first.
+	Chain []trust.Card
+	// CanTrust and CanPin tell that trusting a certificate of the chain, or
+	// pinning the key of the first, would settle the failure.
+	CanTrust, CanPin bool
+}
+
+// Report is the whole test.
+type Report struct {
+	Passed bool
+	// Steps hold each step once, as it ended.
+	Steps []Step
+	// TestToken lets exactly the tested values be saved as tested; empty
+	// unless the test passed.
+	TestToken string
+	// Transcript is the dialogue without credentials.
+	Transcript []string
+	// Server is "host:port", To where the mail went.
+	Server, To string
+	Took       time.Duration
+}
+
+const (
+	// limit bounds the whole test, patience each of its waits.
+	limit    = 28 * time.Second
+	patience = 8 * time.Second
+	// finalPatience bounds the wait for the answer to the mail.
+	finalPatience = 15 * time.Second
+	// soon is how long before its end a certificate is warned of.
+	soon = 30 * 24 * time.Hour
+)
+
+// Config is what a Doctor needs.
+type Config struct {
+	Mail    *mail.Service
+	Letters *letter.Catalogue
+	DB      *store.DB
+	// Resolve looks a name up; nil means the system's resolver.
+	Resolve func(ctx context.Context, host string) ([]string, error)
+	// Random is the source of Message-IDs; nil means crypto/rand.
+	Random io.Reader
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+}
+
+// Doctor tests mail servers. It is safe for use by several goroutines.
+type Doctor struct {
+	mail    *mail.Service
+	letters *letter.Catalogue
+	db      *store.DB
+	resolve func(ctx context.Context, host string) ([]string, error)
+	random  io.Reader
+	now     func() time.Time
+	table   *verdict.Table
+}
+
+// New returns a Doctor. An error means that the table of replies is broken.
+func New(c Config) (*Doctor, error) {
+	table, err := verdict.New()
+	if err != nil {
+		return nil, err
+	}
+	d := &Doctor{mail: c.Mail, letters: c.Letters, db: c.DB, resolve: c.Resolve, random: c.Random, now: c.Now, table: table}
+	if d.resolve == nil {
+		d.resolve = net.DefaultResolver.LookupHost
+	}
+	if d.random == nil {
+		d.random = rand.Reader
+	}
+	if d.now == nil {
+		d.now = time.Now
+	}
+	return d, nil
+}
+
+// Run tests what c describes with a mail to the given address, and tells say of
+// each step when it begins and when it ends; say may be nil. The error is about
+// the request: fields that are wrong, a role that may not, too many tests. A
+// server that fails the test is no error but a report. When ctx ends, so does
+// the test.
+func (d *Doctor) Run(ctx context.Context, by actor.Actor, c mail.Change, to string, say func(Step)) (Report, error) {
+	recipient, err := message.ParseAddress(to)
+	if err != nil {
+		return Report{}, fault.Invalid("test_to", fault.Sentence(err))
+	}
+	draft, err := d.mail.Draft(ctx, by, c, recipient.Spec())
+	if err != nil {
+		return Report{}, err
+	}
+	if say == nil {
+		say = func(Step) {}
+	}
+	run := &test{
+		doctor: d, draft: draft, to: recipient, by: by, say: say, began: time.Now(),
+		transcript: &smtp.Transcript{}, report: Report{Server: draft.Profile.Server(), To: recipient.Spec()},
+	}
+	run.plan()
+	within, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	passed, err := run.all(within)
+	if err != nil {
+		return Report{}, err
+	}
+	run.rest()
+	run.report.Passed, run.report.Took = passed, time.Since(run.began)
+	run.report.Transcript = run.transcript.Lines()
+	if passed {
+		run.report.TestToken, err = d.mail.Passed(ctx, draft, run.certEnds)
+	}
+	return run.report, err
+}
+
+// test is one test on its way.
+type test struct {
+	doctor     *Doctor
+	draft      mail.Draft
+	to         message.Address
+	by         actor.Actor
+	say        func(Step)
+	began      time.Time
+	transcript *smtp.Transcript
+	report     Report
+	// order are the keys of the steps as they will come.
+	order    []string
+	host     string
+	certEnds time.Time
+}
+
+// plan sets the order of the steps by what happens on the wire.
+func (t *test) plan() {
+	p := t.draft.Profile
+	t.host = p.Host
+	switch {
+	case p.Kind == mail.KindCapture:
+		t.order = []string{StepConnect, StepGreeting, StepHello, StepSender, StepTo, StepMail}
+	case p.Security == smtp.Implicit:
+		t.order = []string{StepResolve, StepConnect, StepTLS, StepGreeting, StepHello, StepSignIn, StepSender, StepTo, StepMail}
+	default:
+		t.order = []string{StepResolve, StepConnect, StepGreeting, StepTLS, StepHello, StepSignIn, StepSender, StepTo, StepMail}
+	}
+}
+
+func title(key string) string {
+	return map[string]string{
+		StepResolve: "Look the server's name up", StepConnect: "Connect", StepGreeting: "Hear its greeting", StepTLS: "Encrypt",
+		StepHello: "Ask what it offers", StepSignIn: "Sign in", StepSender: "Name the sender", StepTo: "Name the recipient",
+		StepMail: "Hand the mail over",
+	}[key]
+}
+
+// begin tells that the next step that has not ended is under way.
+func (t *test) begin() {
+	if n := len(t.report.Steps); n < len(t.order) {
+		t.say(Step{Key: t.order[n], Title: title(t.order[n]), State: Running})
+	}
+}
+
+// end notes a step.
+func (t *test) end(s Step) {
+	s.Title = title(s.Key)
+	t.report.Steps = append(t.report.Steps, s)
+	t.say(s)
+}
+
+// rest marks the steps that were not reached.
+func (t *test) rest() {
+	for n := len(t.report.Steps); n < len(t.order); n++ {
+		t.end(Step{Key: t.order[n], State: Skipped})
+	}
+}
+
+// all runs the steps and reports whether the last one went well.
+func (t *test) all(ctx context.Context) (bool, error) {
+	t.begin()
+	if t.order[0] == StepResolve && !t.lookUp(ctx) {
+		return false, nil
+	}
+	transport, err := t.doctor.mail.OpenDraft(ctx, t.draft)
+	if problem := (*mail.Problem)(nil); errors.As(err, &problem) {
+		t.end(Step{Key: t.next(), State: Bad, Detail: problem.Reason, Advice: problem.Advice})
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	cfg := transport.Config
+	cfg.Transcript, cfg.Observe = t.transcript, t.observe
+	cfg.Timeouts = short(cfg.Timeouts)
+	t.begin()
+	conn, err := smtp.Dial(ctx, cfg)
+	if err != nil {
+		t.fail(err)
+		return false, nil
+	}
+	defer func() { _ = conn.Close() }()
+	if t.next() == StepSignIn {
+		t.end(Step{Key: StepSignIn, State: Skipped, Detail: "No sign-in is asked for."})
+	}
+	t.begin()
+	return t.mail(ctx, conn, transport)
+}
+
+func (t *test) next() string { return t.order[min(len(t.report.Steps), len(t.order)-1)] }
+
+// short bounds the waits of a test.
+func short(c smtp.Timeouts) smtp.Timeouts {
+	cut := func(d, most time.Duration) time.Duration {
+		if d <= 0 || d > most {
+			return most
+		}
+		return d
+	}
+	return smtp.Timeouts{
+		Connect: cut(c.Connect, patience), Greeting: cut(c.Greeting, patience),
+		Command: cut(c.Command, patience), Final: cut(c.Final, finalPatience),
+	}
+}
+
+// lookUp resolves the name. The client does so again by itself; this one is to
+// tell a wrong name from a server that does not answer.
+func (t *test) lookUp(ctx context.Context) bool {
+	began := time.Now()
+	if _, err := netip.ParseAddr(t.host); err == nil {
+		t.end(Step{Key: StepResolve, State: Skipped, Detail: "The server is given by its address."})
+		return true
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	addrs, err := t.doctor.resolve(ctx, t.host)
+	if err != nil {
+		t.fail(&smtp.Error{Stage: smtp.StageResolve, Kind: smtp.KindNetwork, Err: err})
+		return false
+	}
+	t.end(Step{Key: StepResolve, State: OK, Detail: strings.Join(first(addrs, 6), ", "), Took: time.Since(began)})
+	return true
+}
+
+func first(all []string, n int) []string {
+	if len(all) > n {
+		return append(all[:n:n], "…")
+	}
+	return all
+}
+
+// observe turns what the client met into steps.
+func (t *test) observe(e smtp.Event) {
+	s := Step{State: OK, Took: e.Took}
+	switch e.Stage {
+	case smtp.StageConnect:
+		s.Key, s.Detail = StepConnect, strings.Join(e.Detail, ", ")
+	case smtp.StageGreeting:
+		s.Key, s.Raw = StepGreeting, strings.Join(e.Detail, " ")
+		t.end(s)
+		if t.next() != StepTLS || t.draft.Profile.Security != smtp.None {
+			t.begin()
+			return
+		}
+		s = Step{
+			Key: StepTLS, State: Warn, Detail: "Nothing is encrypted: what is said can be read on the way.",
+			Advice: "Choose TLS or SSL if the server offers it.",
+		}
+	case smtp.StageTLS:
+		s = t.encrypted(e)
+	case smtp.StageEHLO:
+		if t.next() != StepHello {
+			return // what a server says before TLS is not worth telling
+		}
+		s.Key, s.Lines, s.Detail = StepHello, e.Detail, offers(e.Detail)
+	case smtp.StageAuth:
+		s.Key, s.Detail = StepSignIn, "Signed in with "+strings.Join(e.Detail, " ")+"."
+		if t.draft.Profile.InClear() {
+			s.State, s.Advice = Warn, "The password travelled in clear. Choose TLS or SSL if the server offers it."
+		}
+	default:
+		return
+	}
+	t.end(s)
+	t.begin()
+}
+
+func offers(lines []string) string {
+	if len(lines) == 0 {
+		return "The server announces nothing."
+	}
+	for _, l := range lines {
+		if words := strings.Fields(strings.ToUpper(strings.Replace(l, "=", " ", 1))); len(words) > 1 && words[0] == "AUTH" {
+			return "Sign-in: " + strings.Join(words[1:], ", ")
+		}
+	}
+	return "No sign-in is offered."
+}
+
+func (t *test) encrypted(e smtp.Event) Step {
+	s := Step{Key: StepTLS, State: OK, Took: e.Took}
+	s.Detail = tls.VersionName(e.TLS.Version) + ", " + tls.CipherSuiteName(e.TLS.CipherSuite)
+	for _, c := range e.TLS.PeerCertificates {
+		s.Chain = append(s.Chain, trust.Describe(c))
+	}
+	if len(s.Chain) == 0 {
+		return s
+	}
+	t.certEnds = s.Chain[0].NotAfter
+	if left := t.certEnds.Sub(t.doctor.now()); left > 0 && left < soon {
+		s.State = Warn
+		s.Advice = fmt.Sprintf("The server's certificate ends on %s. Renew it there before.", t.certEnds.Format("2 January 2006"))
+	}
+	return s
+}
+
+// mail sends the test letter and tells the three last steps.
+func (t *test) mail(ctx context.Context, conn *smtp.Conn, transport mail.Transport) (bool, error) {
+	body, err := t.letter(ctx, transport)
+	if err != nil {
+		return false, err
+	}
+	sub := smtp.Submission{From: transport.From.Spec(), To: []string{t.to.Spec()}, Body: body}
+	var result smtp.Result
+	err = conn.Send(ctx, []smtp.Submission{sub}, func(_ int, r smtp.Result) { result = r })
+	if result.Err == nil && err != nil {
+		t.fail(err)
+		return false, nil
+	}
+	if result.Err != nil {
+		t.fail(result.Err)
+		return false, nil
+	}
+	t.end(Step{Key: StepSender, State: OK, Detail: transport.From.Spec()})
+	t.end(Step{Key: StepTo, State: OK, Detail: t.to.Spec()})
+	s := Step{Key: StepMail, State: OK, Detail: "The server accepted the mail.", Raw: result.Reply.String(), Took: result.Took}
+	if result.QueueID != "" {
+		s.Detail = "The server accepted the mail as " + result.QueueID + "."
+	}
+	t.end(s)
+	return true, nil
+}
+
+func (t *test) letter(ctx context.Context, transport mail.Transport) ([]byte, error) {
+	var content letter.Content
+	var domain string
+	var when time.Time
+	name := t.by.Name
+	if name == "" {
+		name = t.by.Login
+	}
+	err := t.doctor.db.View(ctx, func(tx *store.Tx) error {
+		site, err := t.doctor.letters.Site(tx)
+		if err != nil {
+			return err
+		}
+		domain, when = site.MessageDomain(), tx.Now()
+		content, err = t.doctor.letters.Render(tx, letter.Test{RequestedBy: name, When: when, Server: transport.Server()})
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	id, err := message.NewMessageID(domain, t.doctor.random)
+	if err != nil {
+		return nil, fault.Internal(err)
+	}
+	parts := message.Parts{
+		From: transport.From, To: t.to, ReplyTo: transport.ReplyTo, Subject: content.Subject, Text: content.Text.Reveal(),
+		HTML: content.HTML.Reveal(), MessageID: id, Date: when,
+	}
+	if len(content.Logo) > 0 {
+		parts.Inline = []message.Image{{ID: letter.LogoID, Type: content.LogoType, Data: content.Logo}}
+	}
+	return message.Build(parts)
+}
+
+// fail ends the step at which err stands, and those before it that went well
+// without being told.
+func (t *test) fail(err error) {
+	v := t.doctor.table.Decide(err, t.host)
+	s := Step{State: Bad, Detail: v.Meaning, Advice: v.Mend, Command: v.Command}
+	var e *smtp.Error
+	if errors.As(err, &e) {
+		s.Key, s.Raw = keyOf(e.Stage), e.Reply()
+	}
+	var refused *trust.Verdict
+	if errors.As(err, &refused) {
+		s.Chain, s.CanTrust, s.CanPin = refused.Chain, refused.CanTrust, refused.CanPin
+	}
+	for t.next() != s.Key && len(t.report.Steps) < len(t.order) && t.reached(s.Key) {
+		t.end(Step{Key: t.next(), State: t.silent()})
+	}
+	s.Key = t.next()
+	t.end(s)
+}
+
+// silent is the state of a step that was passed without word: the sign-in is
+// not needed, the others went well.
+func (t *test) silent() State {
+	if t.next() == StepSignIn {
+		return Skipped
+	}
+	return OK
+}
+
+// reached reports whether key is among the steps still to come.
+func (t *test) reached(key string) bool {
+	for _, k := range t.order[len(t.report.Steps):] {
+		if k == key {
+			return true
+		}
+	}
+	return false
+}
+
+func keyOf(s smtp.Stage) string {
+	switch s {
+	case smtp.StageResolve:
+		return StepResolve
+	case smtp.StageConnect:
+		return StepConnect
+	case smtp.StageGreeting:
+		return StepGreeting
+	case smtp.StageTLS:
+		return StepTLS
+	case smtp.StageEHLO:
+		return StepHello
+	case smtp.StageAuth:
+		return StepSignIn
+	case smtp.StageMail:
+		return StepSender
+	case smtp.StageRcpt:
+		return StepTo
+	}
+	return StepMail
+}
