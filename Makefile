@@ -17,11 +17,10 @@ build:
 # elsewhere tests whose peer is missing are skipped and say so.
 test:
 	test/install-peers
-	$(GO) test -timeout 20m ./...
+	$(GO) test -timeout 40m $(TESTFLAGS) ./...
 
 race:
-	test/install-peers
-	$(GO) test -race -timeout 40m ./...
+	$(MAKE) test TESTFLAGS=-race
 
 # The long matrices in full: every kill point, every certificate, both engines.
 torture:
