@@ -118,9 +118,9 @@ func ExpectQuiet(d time.Duration) Step {
 		if err := t.conn.SetReadDeadline(time.Now().Add(d)); err != nil {
 			return err
 		}
-		ahead, err := t.r.Peek(1)
+		_, err := t.r.Peek(1)
 		if err == nil {
-			ahead, _ = t.r.Peek(t.r.Buffered())
+			ahead, _ := t.r.Peek(t.r.Buffered())
 			return &offScript{"silence", string(ahead)}
 		}
 		if timeout := net.Error(nil); !errors.As(err, &timeout) || !timeout.Timeout() {

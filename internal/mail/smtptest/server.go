@@ -32,6 +32,8 @@ type Server struct {
 
 	mu    sync.Mutex
 	talks []*Talk
+	// marks are connections of our own, see caughtUp.
+	marks map[string]chan struct{}
 }
 
 // Start returns a server whose first connection follows the first script, the
@@ -45,7 +47,7 @@ func Start(t testing.TB, scripts ...Script) *Server {
 		t.Fatalf("smtptest: %v", err)
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	s := &Server{t: t, listener: listener, scripts: scripts, stopped: ctx}
+	s := &Server{t: t, listener: listener, scripts: scripts, stopped: ctx, marks: map[string]chan struct{}{}}
 	s.running.Go(s.accept)
 	t.Cleanup(func() {
 		stop()
@@ -61,21 +63,56 @@ func Start(t testing.TB, scripts ...Script) *Server {
 }
 
 func (s *Server) accept() {
-	for n := 0; ; n++ {
+	for n := 0; ; {
 		conn, err := s.listener.Accept()
 		if err != nil {
 			return
 		}
-		talk := newTalk(s, conn, n+1)
+		if s.isMark(conn) {
+			continue
+		}
+		n++
+		talk := newTalk(s, conn, n)
 		s.mu.Lock()
 		if s.stopped.Err() != nil {
 			_ = conn.Close()
 		}
 		s.talks = append(s.talks, talk)
 		s.mu.Unlock()
-		script := s.scripts[min(n, len(s.scripts)-1)]
+		script := s.scripts[min(n, len(s.scripts))-1]
 		s.running.Go(func() { s.serve(talk, script) })
 	}
+}
+
+// caughtUp returns once every connection made so far is known: connections are
+// accepted in their order, so one of our own that arrives comes after them.
+func (s *Server) caughtUp() {
+	s.mu.Lock()
+	conn, err := net.Dial("tcp", s.Addr())
+	if err != nil {
+		s.mu.Unlock()
+		return // the server has stopped
+	}
+	arrived := make(chan struct{})
+	s.marks[conn.LocalAddr().String()] = arrived
+	s.mu.Unlock()
+	select {
+	case <-arrived:
+	case <-s.stopped.Done():
+	}
+	_ = conn.Close()
+}
+
+func (s *Server) isMark(conn net.Conn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	arrived, ok := s.marks[conn.RemoteAddr().String()]
+	if ok {
+		delete(s.marks, conn.RemoteAddr().String())
+		close(arrived)
+		_ = conn.Close()
+	}
+	return ok
 }
 
 // serve runs the script, then listens until the client goes, so that whatever
@@ -108,6 +145,7 @@ func (s *Server) Dial(ctx context.Context, network, _ string) (net.Conn, error) 
 
 // Connections returns how many connections there were.
 func (s *Server) Connections() int {
+	s.caughtUp()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.talks)
@@ -123,6 +161,7 @@ func (s *Server) Inside() []byte { return s.seen(func(t *Talk) []byte { return t
 
 func (s *Server) seen(of func(*Talk) []byte) []byte {
 	s.t.Helper()
+	s.caughtUp()
 	s.mu.Lock()
 	talks := slices.Clone(s.talks)
 	s.mu.Unlock()
