@@ -26,11 +26,11 @@ func (c *keyStatusCmd) Run(s *session) error {
 	}
 	rows := make([][]string, len(st.Keys))
 	for i, k := range st.Keys {
-		rows[i] = []string{k.Purpose, strconv.FormatInt(k.Version, 10), k.State, localTime(k.Created), localTime(k.Retired)}
+		rows[i] = []string{k.Purpose, strconv.FormatInt(k.Version, 10), localTime(k.Created), strconv.Itoa(k.Older)}
 	}
-	s.table([]string{"PURPOSE", "VERSION", "STATE", "CREATED", "RETIRED"}, rows)
-	if st.Rotating {
-		s.say(`A rotation was begun and has not ended. "sealpost key rotate" takes it up again.`)
+	s.table([]string{"PURPOSE", "VERSION", "CREATED", "OLDER IN USE"}, rows)
+	if !st.RotatingSince.IsZero() {
+		s.say(`A rotation was begun on %s and has not ended. "sealpost key rotate" takes it up again.`, localTime(st.RotatingSince))
 	}
 	return nil
 }
@@ -39,22 +39,43 @@ type keyRotateCmd struct {
 	JSON bool `help:"Print JSON."`
 }
 
-// Run rotates the keys.
+// Run rotates the keys and ends with status 3 where some value cannot be
+// opened.
 func (c *keyRotateCmd) Run(s *session) error {
 	var done operator.KeyRotated
 	if err := s.operate(operator.CmdKeyRotate, struct{}{}, &done); err != nil {
 		return err
 	}
 	if c.JSON {
-		return s.printJSON(done)
+		if err := s.printJSON(done); err != nil {
+			return err
+		}
+	} else {
+		s.sayRotated(done)
 	}
-	s.say("New keys are in use and %s sealed with them. The old ones are destroyed.", values(done.Rewrapped))
+	if len(done.Damaged) > 0 {
+		return errNo
+	}
 	return nil
 }
 
-func values(n int64) string {
+func (s *session) sayRotated(done operator.KeyRotated) {
+	if done.Resumed {
+		s.say("A rotation that was begun before is finished.")
+	}
+	if len(done.Damaged) == 0 {
+		s.say("New keys are in use, and %s sealed with them. Old keys destroyed: %d.", values(done.Rewrapped), done.Retired)
+		return
+	}
+	s.say("New keys are in use, but %d of the stored values cannot be opened. The old keys are kept.", len(done.Damaged))
+	for _, d := range done.Damaged {
+		s.say("  %s", printable(d))
+	}
+}
+
+func values(n int) string {
 	if n == 1 {
 		return "1 value is"
 	}
-	return strconv.FormatInt(n, 10) + " values are"
+	return strconv.Itoa(n) + " values are"
 }

@@ -40,7 +40,7 @@ func (s *session) sayTest(r operator.MailTested) {
 	for _, st := range r.Steps {
 		s.say("%-5s %s (%d ms)", st.State, printable(st.Title), st.TookMillis)
 		for _, line := range []struct{ label, text string }{
-			{"", st.Detail}, {"What to do: ", st.Advice}, {"The server said: ", st.Raw},
+			{"", st.Detail}, {"What to do: ", st.Advice}, {"  ", st.Command}, {"The server said: ", st.Raw},
 		} {
 			if line.text != "" {
 				s.say("      %s%s", line.label, printable(line.text))
@@ -80,6 +80,9 @@ func (c *mailStatusCmd) Run(s *session) error {
 		[]string{"Oldest waiting", localTime(st.Oldest)},
 		[]string{"Last 24 hours", strconv.Itoa(st.Accepted24h) + " accepted, " + strconv.Itoa(st.Delayed24h) + " delayed, " + strconv.Itoa(st.Failed24h) + " failed"},
 	)
+	for _, n := range st.Notes {
+		rows = append(rows, []string{"Note", n})
+	}
 	s.table([]string{"WHAT", "NOW"}, rows)
 	return nil
 }

@@ -3,20 +3,26 @@ package operator
 import (
 	"fmt"
 	"net"
+	"os/user"
+	"strconv"
 	"syscall"
 )
 
-// checkPeer asks the kernel who is on the other end (SO_PEERCRED, unix(7)).
-func checkPeer(conn *net.UnixConn) error {
+// checkPeer asks the kernel who is on the other end (SO_PEERCRED, unix(7)),
+// and returns their name, or "" where the system has none for them.
+func checkPeer(conn *net.UnixConn) (login string, err error) {
 	var cred *syscall.Ucred
-	err := control(conn, func(fd int) (err error) {
+	err = control(conn, func(fd int) (err error) {
 		cred, err = syscall.GetsockoptUcred(fd, syscall.SOL_SOCKET, syscall.SO_PEERCRED)
 		return err
 	})
 	if err != nil {
-		return peerError(err)
+		return "", peerError(err)
 	}
-	return allowed(cred.Uid)
+	if u, err := user.LookupId(strconv.FormatUint(uint64(cred.Uid), 10)); err == nil {
+		login = u.Username
+	}
+	return login, allowed(cred.Uid)
 }
 
 func peerError(err error) error {

@@ -81,7 +81,8 @@ func (s *Server) answer(ctx context.Context, conn *net.UnixConn) {
 	defer cancel()
 
 	out := &lineSink{enc: json.NewEncoder(conn)}
-	if err := checkPeer(conn); err != nil {
+	login, err := checkPeer(conn)
+	if err != nil {
 		s.log.Warn("control socket refused a caller", "err", err)
 		out.send(reply{Failure: toFailure(err)})
 		return
@@ -106,8 +107,11 @@ func (s *Server) answer(ctx context.Context, conn *net.UnixConn) {
 		cancel()
 	}()
 
-	s.log.Info("operator command", "command", req.Command, "operator", req.Login)
-	result, err := s.door.Execute(ctx, actor.Operator(req.Login, "cli"), req.Command, req.Args, out)
+	if login == "" {
+		login = req.Login
+	}
+	s.log.Info("operator command", "command", req.Command, "operator", login)
+	result, err := s.door.Execute(ctx, actor.Operator(login, "cli"), req.Command, req.Args, out)
 	if err != nil {
 		s.log.Warn("operator command failed", "command", req.Command, "err", err)
 		out.send(reply{Failure: toFailure(err)})

@@ -43,26 +43,34 @@ type AdminDone struct {
 	Expires time.Time `json:"expires,omitzero"`
 }
 
-// KeyVersion is one version of one key.
-type KeyVersion struct {
-	Purpose string    `json:"purpose"`
+// Key is the state of the keys of one purpose.
+type Key struct {
+	Purpose string `json:"purpose"`
+	// Version is the newest version, made at Created; it seals.
 	Version int64     `json:"version"`
-	State   string    `json:"state"`
 	Created time.Time `json:"created"`
-	Retired time.Time `json:"retired,omitzero"`
+	// Older counts earlier versions that still open something.
+	Older int `json:"older"`
 }
 
 // KeyStatus is the result of [CmdKeyStatus].
 type KeyStatus struct {
-	Keys []KeyVersion `json:"keys"`
-	// Rotating says that a rotation was begun and has not ended.
-	Rotating bool `json:"rotating"`
+	Keys []Key `json:"keys"`
+	// RotatingSince is when a rotation that has not ended was begun.
+	RotatingSince time.Time `json:"rotating_since,omitzero"`
 }
 
 // KeyRotated is the result of [CmdKeyRotate].
 type KeyRotated struct {
-	// Rewrapped is the number of values sealed with the new keys.
-	Rewrapped int64 `json:"rewrapped"`
+	// Rewrapped is the number of values sealed with the new keys, Retired that
+	// of old keys destroyed.
+	Rewrapped int `json:"rewrapped"`
+	Retired   int `json:"retired"`
+	// Resumed tells that a rotation begun before was finished.
+	Resumed bool `json:"resumed,omitempty"`
+	// Damaged names values that do not open. While there are any, the old
+	// keys are kept.
+	Damaged []string `json:"damaged,omitempty"`
 }
 
 // AuditVerified is the result of [CmdAuditVerify].
@@ -159,7 +167,9 @@ type MailStep struct {
 	State  string `json:"state"`
 	Detail string `json:"detail,omitempty"`
 	Advice string `json:"advice,omitempty"`
-	Raw    string `json:"raw,omitempty"`
+	// Command is what to type elsewhere for it.
+	Command string `json:"command,omitempty"`
+	Raw     string `json:"raw,omitempty"`
 	// TookMillis is the time the step took.
 	TookMillis int64 `json:"took_ms"`
 }
@@ -175,7 +185,7 @@ type MailStatus struct {
 	// Server is "host:port", or empty when no mail server is set up.
 	Server string `json:"server"`
 	Sender string `json:"sender,omitempty"`
-	// State is "working", "paused" or "none".
+	// State is "working", "paused", "stopped" or "none".
 	State        string    `json:"state"`
 	Reason       string    `json:"reason,omitempty"`
 	Advice       string    `json:"advice,omitempty"`
@@ -186,6 +196,8 @@ type MailStatus struct {
 	Accepted24h  int       `json:"accepted_24h"`
 	Delayed24h   int       `json:"delayed_24h"`
 	Failed24h    int       `json:"failed_24h"`
+	// Notes are further sentences to read, such as what ends soon.
+	Notes []string `json:"notes,omitempty"`
 }
 
 // MailJournal are the arguments of [CmdMailJournal]. Empty fields do not

@@ -1,0 +1,60 @@
+package operator
+
+import (
+	"time"
+
+	"github.com/sealpost/sealpost/internal/audit"
+	"github.com/sealpost/sealpost/internal/identity"
+	"github.com/sealpost/sealpost/internal/keyring"
+	"github.com/sealpost/sealpost/internal/mail"
+	"github.com/sealpost/sealpost/internal/mail/diagnose"
+	"github.com/sealpost/sealpost/internal/mail/outbox"
+	"github.com/sealpost/sealpost/internal/store"
+)
+
+// Config is what the commands work with. All of it is required, but for what
+// says otherwise.
+type Config struct {
+	DB     *store.DB
+	Keys   *keyring.Keyring
+	Audit  *audit.Log
+	Outbox *outbox.Outbox
+	Mail   *mail.Service
+	Doctor *diagnose.Doctor
+	Users  *identity.Service
+	// Columns are all columns of sealed values, for the rotation of keys.
+	Columns []keyring.Column
+	// LocalURL is where the web interface is on this machine, for links that
+	// are given out before the Access URL is set.
+	LocalURL string
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+}
+
+// commands has a method for each command.
+type commands struct{ Config }
+
+// New returns the door with all commands.
+func New(c Config) *Door {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	do := &commands{c}
+	return &Door{commands: map[string]command{
+		CmdAdminCreate: typed(do.adminCreate),
+		CmdAdminReset:  typed(do.adminReset),
+		CmdKeyStatus:   typed(do.keyStatus),
+		CmdKeyRotate:   typed(do.keyRotate),
+		CmdAuditVerify: typed(do.auditVerify),
+		CmdAuditList:   typed(do.auditList),
+		CmdTrustImport: typed(do.trustImport),
+		CmdTrustList:   typed(do.trustList),
+		CmdTrustRemove: typed(do.trustRemove),
+		CmdMailTest:    typed(do.mailTest),
+		CmdMailStatus:  typed(do.mailStatus),
+		CmdMailJournal: typed(do.mailJournal),
+	}}
+}
+
+// none are the arguments of commands that take none.
+type none struct{}

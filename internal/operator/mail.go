@@ -1,0 +1,90 @@
+package operator
+
+import (
+	"context"
+
+	"github.com/sealpost/sealpost/internal/actor"
+	"github.com/sealpost/sealpost/internal/fault"
+	"github.com/sealpost/sealpost/internal/mail"
+	"github.com/sealpost/sealpost/internal/mail/diagnose"
+	"github.com/sealpost/sealpost/internal/mail/outbox"
+	"github.com/sealpost/sealpost/internal/store"
+)
+
+// mailTest tests the settings as they are saved.
+func (c *commands) mailTest(ctx context.Context, by actor.Actor, a MailTest, out Sink) (MailTested, error) {
+	p, set, err := c.Mail.Active(ctx)
+	if err != nil {
+		return MailTested{}, err
+	}
+	if !set {
+		return MailTested{}, fault.NotFound("No mail server is set up yet. Set one up in the web interface, or with sealpost apply.")
+	}
+	r, err := c.Doctor.Run(ctx, by, p.Change(), a.To, func(s diagnose.Step) {
+		if s.State == diagnose.Running {
+			out.Line(s.Title + " …")
+		}
+	})
+	if err != nil {
+		return MailTested{}, err
+	}
+	done := MailTested{Passed: r.Passed, Steps: make([]MailStep, len(r.Steps))}
+	for i, s := range r.Steps {
+		done.Steps[i] = MailStep{
+			Title: s.Title, State: string(s.State), Detail: s.Detail, Advice: s.Advice, Command: s.Command,
+			Raw: s.Raw, TookMillis: s.Took.Milliseconds(),
+		}
+	}
+	return done, nil
+}
+
+func (c *commands) mailStatus(ctx context.Context, by actor.Actor, _ none, _ Sink) (MailStatus, error) {
+	h, err := c.Mail.Health(ctx, by)
+	if err != nil {
+		return MailStatus{}, err
+	}
+	var n outbox.Counts
+	err = c.DB.View(ctx, func(tx *store.Tx) (err error) {
+		n, err = c.Outbox.Counts(tx)
+		return err
+	})
+	if err != nil {
+		return MailStatus{}, err
+	}
+	st := MailStatus{
+		State: "none", Notes: h.Notes, Waiting: n.Waiting, Oldest: n.Oldest,
+		Accepted24h: n.Accepted24h, Delayed24h: n.Delayed24h, Failed24h: n.Failed24h,
+	}
+	if h.Set {
+		st.of(h.Profile)
+	}
+	for _, e := range h.Ends {
+		if e.Warn(c.Now()) {
+			st.Notes = append(st.Notes, e.What+" ends on "+e.At.Format("2 January 2006")+".")
+		}
+	}
+	return st, nil
+}
+
+// of takes over what is known of the profile.
+func (st *MailStatus) of(p mail.Profile) {
+	st.Server, st.Sender, st.State = p.Server(), p.SenderAddress, string(p.State)
+	st.Reason, st.Advice, st.Since, st.LastAccepted = p.Reason, p.Advice, p.Since, p.LastAccepted
+}
+
+func (c *commands) mailJournal(ctx context.Context, by actor.Actor, a MailJournal, _ Sink) (JournalPage, error) {
+	p, err := c.Outbox.List(ctx, by, outbox.Filter{
+		Text: a.Text, State: outbox.State(a.State), Kind: a.Kind, Cursor: a.Cursor, Limit: a.Limit,
+	})
+	if err != nil {
+		return JournalPage{}, err
+	}
+	out := JournalPage{Letters: make([]Letter, len(p.Rows)), Next: p.Next}
+	for i, r := range p.Rows {
+		out.Letters[i] = Letter{
+			ID: r.ID, MessageID: r.MessageID, Kind: r.Kind, To: r.To.Address, State: string(r.State),
+			Added: r.Added, Changed: r.Changed, Attempts: int(r.Attempts), Reply: r.Reply,
+		}
+	}
+	return out, nil
+}
