@@ -76,12 +76,27 @@ func (s *Service) pause(tx *store.Tx, by actor.Actor, st stored, p Problem) erro
 	})
 }
 
+// Troubled notes why the server cannot be used for the moment, while the
+// profile goes on working and letters stay due. Pages show it; the next letter
+// that the server takes ends it.
+func (s *Service) Troubled(ctx context.Context, p Problem) error {
+	return s.db.Update(ctx, func(tx *store.Tx) error {
+		st, ok, err := selectProfile(tx, true)
+		if err != nil || !ok || st.Revision != p.Revision || st.State != Working || st.Problem == p.Row {
+			return err
+		}
+		st.Problem, st.Reason, st.Advice, st.Command, st.Reply = p.Row, p.Reason, p.Advice, p.Command, p.Reply
+		return upsertProfile(tx, st)
+	})
+}
+
 // Probed lets letters leave again after a connection made with t stood the
 // test. The next pause goes on in the row of delays until a letter is
 // accepted.
 func (s *Service) Probed(ctx context.Context, t Transport) error { return s.success(ctx, t, false) }
 
-// Accepted notes that the server took a letter on a connection made with t.
+// Accepted notes that the server took a letter on a connection made with t. It
+// does not end a pause: the connection may be older than what the pause is for.
 func (s *Service) Accepted(ctx context.Context, t Transport) error { return s.success(ctx, t, true) }
 
 func (s *Service) success(ctx context.Context, t Transport, letter bool) error {
@@ -91,12 +106,15 @@ func (s *Service) success(ctx context.Context, t Transport, letter bool) error {
 			return err
 		}
 		now := tx.Now()
-		resumed := st.State == Paused
-		if !resumed && (!letter || st.Probes == 0 && now.Sub(st.LastAccepted) < acceptedEvery) {
+		resumed := st.State == Paused && !letter
+		if !resumed && (!letter || st.Probes == 0 && st.Problem == "" && now.Sub(st.LastAccepted) < acceptedEvery) {
 			return nil
 		}
 		if letter {
-			st.LastAccepted, st.Probes = now, 0
+			st.LastAccepted = now
+		}
+		if letter && st.State == Working {
+			st.work(now)
 		}
 		if resumed {
 			probes := st.Probes

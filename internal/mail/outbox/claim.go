@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/sealpost/sealpost/internal/actor"
+	"github.com/sealpost/sealpost/internal/audit"
 	"github.com/sealpost/sealpost/internal/mail/letter"
 	"github.com/sealpost/sealpost/internal/store"
 )
@@ -17,6 +19,9 @@ type Claim struct {
 	Class     letter.Class
 	// Attempt numbers the tries from 1; the outcome must name it.
 	Attempt int64
+	// Tries counts the earlier attempts that count against the letter: those
+	// whose outcome was not to give it back.
+	Tries int
 	To      Recipient
 	Subject string
 	// Content holds text, HTML and logo.
@@ -45,10 +50,8 @@ func (o *Outbox) Claim(ctx context.Context, n int, lease time.Duration, sender s
 		if err != nil || !g.Open {
 			return err
 		}
-		due, err := store.All(tx, scanStored, fmt.Sprintf(`SELECT %s FROM outbox_letter
-			WHERE (state IN ('queued', 'deferred', 'uncertain') AND not_before <= $1 OR state = 'sending' AND lease_until <= $1)
-				AND expires_at > $1
-			ORDER BY class, added_at, id LIMIT %d%s`, storedColumns, n, tx.SkipLocked()), store.Micros(tx.Now()))
+		due, err := store.All(tx, scanStored, fmt.Sprintf(`SELECT %s FROM outbox_letter WHERE %s
+			ORDER BY class, added_at, id LIMIT %d%s`, storedColumns, isDue, n, tx.SkipLocked()), store.Micros(tx.Now()))
 		if err != nil {
 			return err
 		}
@@ -66,6 +69,10 @@ func (o *Outbox) Claim(ctx context.Context, n int, lease time.Duration, sender s
 	return claims, err
 }
 
+// isDue is the condition of letters that can be claimed at $1.
+const isDue = `(state IN ('queued', 'deferred', 'uncertain') AND not_before <= $1 OR state = 'sending' AND lease_until <= $1)
+	AND expires_at > $1`
+
 func (o *Outbox) claimOne(tx *store.Tx, s stored, lease time.Duration, sender string) (*Claim, error) {
 	content, err := o.open(tx, s.id, s.sealed)
 	if err != nil {
@@ -73,7 +80,11 @@ func (o *Outbox) claimOne(tx *store.Tx, s stored, lease time.Duration, sender st
 			return nil, err
 		}
 		// One damaged letter must not stop all others.
-		return nil, finish(tx, s.id, Failed, "The letter's content was changed in the database and cannot be opened.", true)
+		const why = "The letter's content was changed in the database and cannot be opened."
+		if err := finish(tx, s.id, Failed, why, true); err != nil {
+			return nil, err
+		}
+		return nil, o.lost(tx, s.id, "letter.failed", why, "")
 	}
 	// A lease that ran out belonged to a process that died or hung: what it
 	// did last is not known.
@@ -81,7 +92,11 @@ func (o *Outbox) claimOne(tx *store.Tx, s stored, lease time.Duration, sender st
 	if s.sender == "" || !maybe {
 		s.sender = sender
 	}
-	if err := closeAttempt(tx, s, maybe); err != nil {
+	if err := closeAttempt(tx, s); err != nil {
+		return nil, err
+	}
+	tries, err := countTries(tx, s)
+	if err != nil {
 		return nil, err
 	}
 	now := tx.Now()
@@ -96,15 +111,24 @@ func (o *Outbox) claimOne(tx *store.Tx, s stored, lease time.Duration, sender st
 		return nil, err
 	}
 	c := Claim{
-		ID: s.id, Kind: s.kind, MessageID: s.messageID, Class: s.class, Attempt: s.attempt + 1,
+		ID: s.id, Kind: s.kind, MessageID: s.messageID, Class: s.class, Attempt: s.attempt + 1, Tries: tries,
 		To: s.to, Subject: s.subject, Date: s.added, Expires: s.expires, MaybeSent: maybe, Sender: s.sender,
 		Content: contentOf(s, content),
 	}
 	return &c, nil
 }
 
+// countTries returns how many earlier attempts count against a letter.
+func countTries(tx *store.Tx, s stored) (int, error) {
+	if s.attempt == 0 {
+		return 0, nil
+	}
+	return store.One(tx, func(r store.Row) (n int, err error) { return n, r.Scan(&n) },
+		`SELECT COUNT(*) FROM outbox_attempt WHERE letter_id = $1 AND state <> 'queued'`, s.id)
+}
+
 // closeAttempt ends the attempt of a lease that ran out.
-func closeAttempt(tx *store.Tx, s stored, maybe bool) error {
+func closeAttempt(tx *store.Tx, s stored) error {
 	if s.state != Sending {
 		return nil
 	}
@@ -151,11 +175,22 @@ type Outcome struct {
 }
 
 // Record stores outcomes in one transaction. An outcome whose attempt is not
-// the letter's current one is dropped: somebody else took over.
+// the letter's current one is dropped: somebody else took over. A letter that
+// failed is audited.
 func (o *Outbox) Record(ctx context.Context, outcomes ...Outcome) error {
 	return o.db.Update(ctx, func(tx *store.Tx) error {
+		var failed []Outcome
 		for _, out := range outcomes {
-			if err := record(tx, out); err != nil {
+			changed, err := record(tx, out)
+			if err != nil {
+				return err
+			}
+			if changed && out.State == Failed {
+				failed = append(failed, out)
+			}
+		}
+		for _, out := range failed {
+			if err := o.lost(tx, out.ID, "letter.failed", out.Advice, out.Reply); err != nil {
 				return err
 			}
 		}
@@ -163,34 +198,52 @@ func (o *Outbox) Record(ctx context.Context, outcomes ...Outcome) error {
 	})
 }
 
-func record(tx *store.Tx, out Outcome) error {
+// lost audits that a letter will not arrive.
+func (o *Outbox) lost(tx *store.Tx, id, action, why, reply string) error {
+	type names struct{ kind, to string }
+	n, err := store.One(tx, func(r store.Row) (n names, err error) { return n, r.Scan(&n.kind, &n.to) },
+		`SELECT kind, to_address FROM outbox_letter WHERE id = $1`, id)
+	if err != nil {
+		return err
+	}
+	detail := []audit.Detail{{Name: "kind", Value: n.kind}}
+	if reply != "" {
+		detail = append(detail, audit.Detail{Name: "server said", Value: reply})
+	}
+	return o.audit.Append(tx, actor.System("delivery"), audit.Event{
+		Action: action, Kind: "letter", ID: id, Name: n.to, Outcome: audit.Failed, Reason: why, Detail: detail,
+	})
+}
+
+// record stores one outcome; changed is false where it was dropped.
+func record(tx *store.Tx, out Outcome) (changed bool, err error) {
 	now := store.Micros(tx.Now())
 	notBefore := store.Micros(out.RetryAt)
 	if notBefore == 0 {
 		notBefore = now
 	}
-	changed, err := tx.Exec(`UPDATE outbox_letter SET state = $1, not_before = $2, stage = $3, code = $4, enhanced = $5, reply = $6,
+	n, err := tx.Exec(`UPDATE outbox_letter SET state = $1, not_before = $2, stage = $3, code = $4, enhanced = $5, reply = $6,
 			advice = $7, queue_id = $8, server = $9, changed_at = $10, lease_until = 0,
 			maybe_sent = CASE WHEN $11 THEN true ELSE maybe_sent END
 		WHERE id = $12 AND attempt = $13 AND state = 'sending'`,
 		string(out.State), notBefore, out.Stage, out.Code, out.Enhanced, out.Reply, out.Advice, out.QueueID, out.Server, now,
 		out.State == Uncertain || out.State == Accepted, out.ID, out.Attempt)
-	if err != nil || changed == 0 {
-		return err
+	if err != nil || n == 0 {
+		return false, err
 	}
 	if out.State.Final() {
 		if err := wipe(tx, out.ID, out.State); err != nil {
-			return err
+			return false, err
 		}
 	}
 	_, err = tx.Exec(`UPDATE outbox_attempt SET ended_at = $1, state = $2, stage = $3, code = $4, enhanced = $5, reply = $6, advice = $7, server = $8
 		WHERE letter_id = $9 AND attempt = $10`,
 		now, string(out.State), out.Stage, out.Code, out.Enhanced, out.Reply, out.Advice, out.Server, out.ID, out.Attempt)
-	return err
+	return true, err
 }
 
-// Expire ends letters whose time is over, whether the gate is open or not, and
-// returns how many.
+// Expire ends letters whose time is over, whether the gate is open or not,
+// audits each, and returns how many.
 func (o *Outbox) Expire(ctx context.Context) (int, error) {
 	var n int
 	err := o.db.Update(ctx, func(tx *store.Tx) error {
@@ -201,8 +254,14 @@ func (o *Outbox) Expire(ctx context.Context) (int, error) {
 			return err
 		}
 		n = len(over)
+		const why = "It was not delivered while it was still of use."
 		for _, id := range over {
-			if err := finish(tx, id, Expired, "It was not delivered while it was still of use.", false); err != nil {
+			if err := finish(tx, id, Expired, why, false); err != nil {
+				return err
+			}
+		}
+		for _, id := range over {
+			if err := o.lost(tx, id, "letter.expired", why, ""); err != nil {
 				return err
 			}
 		}
@@ -221,18 +280,23 @@ func (o *Outbox) Recover(ctx context.Context) error {
 	})
 }
 
-// NextDue returns when the next letter is due, and the zero time when none
-// waits.
-func (o *Outbox) NextDue(ctx context.Context) (time.Time, error) {
-	var at int64
-	err := o.db.View(ctx, func(tx *store.Tx) error {
-		var err error
-		at, err = store.One(tx, func(r store.Row) (n int64, err error) { return n, r.Scan(&n) },
-			`SELECT COALESCE(MIN(CASE WHEN state = 'sending' THEN lease_until ELSE not_before END), 0) FROM outbox_letter
-			WHERE state IN ('queued', 'deferred', 'uncertain', 'sending')`)
+// maxDue is where Due stops counting.
+const maxDue = 10
+
+// Due returns how many letters are due, at most ten, and whether the gate lets
+// them leave. It claims none.
+func (o *Outbox) Due(ctx context.Context) (n int, open bool, err error) {
+	err = o.db.View(ctx, func(tx *store.Tx) error {
+		g, err := o.Gate(tx)
+		if err != nil {
+			return err
+		}
+		open = g.Open
+		n, err = store.One(tx, func(r store.Row) (n int, err error) { return n, r.Scan(&n) },
+			fmt.Sprintf(`SELECT COUNT(*) FROM (SELECT 1 FROM outbox_letter WHERE %s LIMIT %d) AS due`, isDue, maxDue), store.Micros(tx.Now()))
 		return err
 	})
-	return store.FromMicros(at), err
+	return n, open, err
 }
 
 // Retention removes letters that were done with before the given age, and the

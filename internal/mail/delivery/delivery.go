@@ -1,0 +1,295 @@
+package delivery
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/sealpost/sealpost/internal/fault"
+	"github.com/sealpost/sealpost/internal/mail"
+	"github.com/sealpost/sealpost/internal/mail/outbox"
+	"github.com/sealpost/sealpost/internal/mail/smtp"
+	"github.com/sealpost/sealpost/internal/mail/verdict"
+)
+
+// Config is what an engine needs.
+type Config struct {
+	Mail   *mail.Service
+	Outbox *outbox.Outbox
+	Table  *verdict.Table
+	// Connections is how many are open at the same time, 2 where it is 0.
+	// Microsoft allows three for a mailbox.
+	Connections int
+	// Lease is how long a letter belongs to a process that does not renew it
+	// any more; 2 minutes where it is 0.
+	Lease time.Duration
+	// Grace is how long letters in flight may take to end after a stop; 20
+	// seconds where it is 0.
+	Grace time.Duration
+	// Poll is how often a lane without work looks for some while another is
+	// busy; 1 second where it is 0.
+	Poll time.Duration
+	// Observe, if not nil, is told of what happens, for metrics. It is called
+	// by several goroutines.
+	Observe func(Event)
+	// Now is the clock for waits. Nil means time.Now.
+	Now func() time.Time
+	// Random spreads waits. Nil means crypto/rand.
+	Random io.Reader
+	Log    *slog.Logger
+}
+
+// Event is something that delivery did.
+type Event struct {
+	// What is "letter", "connection" or "probe".
+	What string
+	// Result is the letter's new state, or "ok" or "failed".
+	Result string
+	// Kind is the kind of the letter.
+	Kind string
+	// Row is the row of the table of replies that a failure fell to, or "".
+	Row string
+	// Took is the time of sending or connecting.
+	Took time.Duration
+	// Waited is how long after it was added a letter was accepted.
+	Waited time.Duration
+}
+
+// Engine delivers. Its Run is called by one goroutine at a time.
+type Engine struct {
+	mail    *mail.Service
+	outbox  *outbox.Outbox
+	table   *verdict.Table
+	lease   time.Duration
+	grace   time.Duration
+	poll    time.Duration
+	observe func(Event)
+	now     func() time.Time
+	random  io.Reader
+	log     *slog.Logger
+	lanes   []*lane
+
+	mu sync.Mutex
+	// sign is when the engine last showed that it lives.
+	sign time.Time
+	// unwritten are outcomes that the database did not take.
+	unwritten []outbox.Outcome
+	reach     reach
+	// accepted counts letters that a server took; noted is when that was last
+	// written to the profile.
+	accepted int64
+	noted    time.Time
+	// blamed are letters that were refused while others passed.
+	blamed map[string]bool
+	// unsure is how many letters the last pause rests on, where it rests on
+	// letters and they were few.
+	unsure int
+}
+
+// New returns an engine that has not begun.
+func New(c Config) (*Engine, error) {
+	if c.Mail == nil || c.Outbox == nil || c.Table == nil {
+		return nil, errors.New("delivery: mail, an outbox and the table of replies are needed")
+	}
+	e := &Engine{
+		mail: c.Mail, outbox: c.Outbox, table: c.Table, observe: c.Observe, now: c.Now, random: c.Random, log: c.Log,
+		lease: orDefault(c.Lease, 2*time.Minute), grace: orDefault(c.Grace, 20*time.Second), poll: orDefault(c.Poll, time.Second),
+		blamed: map[string]bool{},
+	}
+	if e.observe == nil {
+		e.observe = func(Event) {}
+	}
+	if e.now == nil {
+		e.now = time.Now
+	}
+	if e.random == nil {
+		e.random = rand.Reader
+	}
+	if e.log == nil {
+		e.log = slog.Default()
+	}
+	if c.Connections <= 0 {
+		c.Connections = 2
+	}
+	for range c.Connections {
+		e.lanes = append(e.lanes, &lane{engine: e})
+	}
+	e.sign = e.now()
+	return e, nil
+}
+
+func orDefault(d, usual time.Duration) time.Duration {
+	if d <= 0 {
+		return usual
+	}
+	return d
+}
+
+// Run takes one turn: it probes a paused server when that is due, or delivers
+// what is due. more asks for another turn at once. When ctx ends, letters in
+// flight are finished within the grace and the rest are given back.
+func (e *Engine) Run(ctx context.Context) (more bool, err error) {
+	e.alive()
+	if err := e.flush(ctx); err != nil {
+		return false, err
+	}
+	standing, err := e.mail.Standing(ctx)
+	if err != nil {
+		return false, err
+	}
+	due, open, err := e.outbox.Due(ctx)
+	if err != nil {
+		return false, err
+	}
+	switch {
+	case standing.Probe, standing.Set && standing.Profile.State == mail.Paused && e.newWitness(due):
+		return e.probe(ctx)
+	case !standing.Send || !open || due == 0 || e.resting(standing.Profile.Revision):
+		e.idle(standing.Send)
+		return false, nil
+	}
+	return e.shift(ctx, due)
+}
+
+// LastSign returns when the engine last showed that it is alive and at work.
+func (e *Engine) LastSign() time.Time {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.sign
+}
+
+func (e *Engine) alive() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.sign = e.now()
+}
+
+// Close writes what could not be written before and takes leave of the server.
+// Call it when Run is not called any more.
+func (e *Engine) Close(ctx context.Context) error {
+	err := e.flush(ctx)
+	for _, l := range e.lanes {
+		l.hangUp()
+	}
+	return err
+}
+
+// idle ends connections that nobody should use again.
+func (e *Engine) idle(keep bool) {
+	for _, l := range e.lanes {
+		if !keep || l.stale(e.now()) {
+			l.hangUp()
+		}
+	}
+}
+
+// probe connects to a paused server and lets letters leave again when that
+// works. The connection is kept for them.
+func (e *Engine) probe(ctx context.Context) (more bool, err error) {
+	e.setUnsure(0)
+	l := e.lanes[0]
+	l.hangUp()
+	t, ok, err := e.open(ctx)
+	if err != nil || !ok {
+		return false, err
+	}
+	began := e.now()
+	t, failure := l.dial(ctx, t)
+	if failure == nil {
+		e.observe(Event{What: "probe", Result: "ok", Took: e.now().Sub(began)})
+		e.reached()
+		return true, e.mail.Probed(ctx, t)
+	}
+	v := e.table.Decide(failure, t.Config.Host)
+	e.observe(Event{What: "probe", Result: "failed", Row: v.Row, Took: e.now().Sub(began)})
+	if ctx.Err() != nil {
+		return false, nil
+	}
+	return false, e.pause(ctx, mail.ProblemOf(t, v, failure.Reply()))
+}
+
+// open returns a transport, and false where there is none now; a problem of
+// the profile pauses it.
+func (e *Engine) open(ctx context.Context) (mail.Transport, bool, error) {
+	t, err := e.mail.Open(ctx)
+	var problem *mail.Problem
+	switch {
+	case err == nil:
+		return t, true, nil
+	case errors.As(err, &problem):
+		return t, false, e.pause(ctx, *problem)
+	case fault.Is(err, fault.KindNotFound):
+		return t, false, nil
+	}
+	return t, false, err
+}
+
+// record writes an outcome down, or keeps it until the database takes it: what
+// is known of a letter must not be lost while the process lives.
+func (e *Engine) record(ctx context.Context, outcomes ...outbox.Outcome) error {
+	const tries = 3
+	var err error
+	for range tries {
+		if err = e.outbox.Record(ctx, outcomes...); err == nil {
+			return nil
+		}
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.unwritten = append(e.unwritten, outcomes...)
+	return err
+}
+
+// flush writes outcomes that were kept.
+func (e *Engine) flush(ctx context.Context) error {
+	e.mu.Lock()
+	kept := e.unwritten
+	e.mu.Unlock()
+	if len(kept) == 0 {
+		return nil
+	}
+	if err := e.outbox.Record(ctx, kept...); err != nil {
+		return err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.unwritten = e.unwritten[len(kept):]
+	return nil
+}
+
+// newWitness tells that a pause rests on few letters and that others came
+// since, which can show whether it is them or the server.
+func (e *Engine) newWitness(due int) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.unsure > 0 && due > e.unsure
+}
+
+func (e *Engine) setUnsure(n int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.unsure = n
+}
+
+// graceful returns a context that outlives ctx by the grace.
+func (e *Engine) graceful(ctx context.Context) (context.Context, context.CancelFunc) {
+	long, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		timer := time.AfterFunc(e.grace, cancel)
+		context.AfterFunc(long, func() { timer.Stop() })
+	})
+	return long, func() { stop(); cancel() }
+}
+
+// asError returns the facts of a failure of package smtp.
+func asError(err error) *smtp.Error {
+	var e *smtp.Error
+	if errors.As(err, &e) {
+		return e
+	}
+	return &smtp.Error{Stage: smtp.StageConnect, Kind: smtp.KindNetwork, Err: err}
+}

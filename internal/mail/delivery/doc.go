@@ -1,0 +1,27 @@
+// Package delivery moves letters from the outbox to the mail server. It alone
+// says what became of a letter.
+//
+// A letter is delivered at least once. It is claimed under a lease, which is
+// renewed while it is in work; its bytes and Message-ID are the same on every
+// attempt; its outcome is written down before the next letter begins. A crash
+// therefore repeats at most what was in flight, and a repeated letter can be
+// told by its Message-ID.
+//
+// Few lanes work side by side, each with one connection and one letter at a
+// time. A lane claims letters only once it has a connection that is encrypted
+// and signed in, so that a server that is down costs no letter an attempt.
+// While one lane hangs at a slow server the others go on, and urgent letters
+// overtake.
+//
+// What a failure means is the verdict of the table of replies. One that is
+// about the letter defers or fails that letter. One that is about the server's
+// settings pauses the profile, with all letters kept and given back; a paused
+// profile is probed with a real sign-in when that is due. A refusal that looks
+// like the server's, but came for one letter, is held against the letter as
+// soon as another one passes. A server that is not to be reached is left alone
+// for seconds, then minutes, and paused after five of them.
+//
+// The package refuses to send without a gate that is open, with a connection
+// made for other settings or an older password than those of now, and to
+// report an outcome that it did not see.
+package delivery

@@ -1,0 +1,187 @@
+package delivery
+
+import (
+	"context"
+	"time"
+
+	"github.com/sealpost/sealpost/internal/failpoint"
+	"github.com/sealpost/sealpost/internal/mail"
+	"github.com/sealpost/sealpost/internal/mail/outbox"
+	"github.com/sealpost/sealpost/internal/mail/smtp"
+	"github.com/sealpost/sealpost/internal/mail/verdict"
+)
+
+const (
+	// maxIdle and maxAge are how long a connection may be silent, and old, to
+	// be used again; after askIdle of silence the server is asked first.
+	maxIdle = 60 * time.Second
+	maxAge  = 5 * time.Minute
+	askIdle = 2 * time.Second
+	// manyLetters are claimed at once where each takes less than quick. Else
+	// it is one, so that none waits behind another for long.
+	manyLetters = 8
+	quick       = 250 * time.Millisecond
+)
+
+// lane is one connection and the work on it. It belongs to one goroutine at a
+// time.
+type lane struct {
+	engine *Engine
+	conn   *smtp.Conn
+	// key names what the connection was made with, since is when.
+	key   string
+	since time.Time
+	// letters counts those sent on the connection.
+	letters int
+	// took is the time of the last letter.
+	took time.Duration
+	// suspects are letters refused as if nothing could be sent.
+	suspects []suspect
+}
+
+// suspect is a letter whose refusal may be about it or about everything.
+type suspect struct {
+	claim   outbox.Claim
+	verdict verdict.Verdict
+	failure *smtp.Error
+	// accepted is what Engine.accepted was.
+	accepted int64
+}
+
+// turn claims a few letters and sends them. more asks for another turn.
+func (l *lane) turn(ctx, hard context.Context) (more bool, err error) {
+	e := l.engine
+	e.alive()
+	standing, err := e.mail.Standing(ctx)
+	if err != nil || !standing.Send || e.resting(standing.Profile.Revision) {
+		return false, err
+	}
+	t, ok, err := e.open(ctx)
+	if err != nil || !ok {
+		return false, err
+	}
+	t, ok, err = l.connect(ctx, t)
+	if err != nil || !ok {
+		return false, err
+	}
+	k := e.keepLeases(hard)
+	defer k.stop()
+	n := 1
+	if l.took > 0 && l.took < quick {
+		n = manyLetters
+	}
+	claimed, goOn, err := l.work(ctx, hard, t, k, n)
+	for err == nil && goOn && len(l.suspects) > 0 {
+		// A further letter tells whether it is the letter or the server.
+		_, goOn, err = l.work(ctx, hard, t, k, 1)
+	}
+	if judged := l.judge(hard, t); err == nil {
+		err = judged
+	}
+	return claimed && err == nil, err
+}
+
+// work claims up to n letters and sends them. claimed tells that there were
+// any, goOn that the connection and the server are fit for more.
+func (l *lane) work(ctx, hard context.Context, t mail.Transport, k *keeper, n int) (claimed, goOn bool, err error) {
+	if ctx.Err() != nil {
+		return false, false, nil
+	}
+	// A claim is not broken off: it may have been made.
+	claims, err := l.engine.outbox.Claim(hard, n, l.engine.lease, senderOf(t).encode())
+	if err != nil || len(claims) == 0 {
+		return false, false, err
+	}
+	failpoint.Hit("delivery.claimed")
+	k.hold(claims)
+	goOn = true
+	for goOn && err == nil && len(claims) > 0 && ctx.Err() == nil {
+		goOn, err = l.deliver(hard, t, claims[0])
+		claims = claims[1:]
+	}
+	if back := l.engine.giveBack(hard, t, claims); err == nil {
+		err = back
+	}
+	return true, goOn && ctx.Err() == nil, err
+}
+
+// giveBack returns letters that were not begun.
+func (e *Engine) giveBack(ctx context.Context, t mail.Transport, claims []outbox.Claim) error {
+	if len(claims) == 0 {
+		return nil
+	}
+	outcomes := make([]outbox.Outcome, len(claims))
+	for i, c := range claims {
+		outcomes[i] = outbox.Outcome{
+			ID: c.ID, Attempt: c.Attempt, State: outbox.Queued, Server: t.Server(), Advice: "It was not begun and waits for the next try.",
+		}
+	}
+	return e.record(ctx, outcomes...)
+}
+
+// connect makes sure of a connection made with what t says, and deals with a
+// failure. The transport it returns is the one that was connected with.
+func (l *lane) connect(ctx context.Context, t mail.Transport) (mail.Transport, bool, error) {
+	e := l.engine
+	if l.conn != nil && (l.key != t.Key() || l.stale(e.now()) || !l.conn.Usable()) {
+		l.hangUp()
+	}
+	if l.conn != nil && l.conn.Idle() > askIdle && !l.conn.Alive(ctx) {
+		l.hangUp()
+	}
+	if l.conn != nil {
+		return t, true, nil
+	}
+	began := e.now()
+	t, failure := l.dial(ctx, t)
+	if failure == nil {
+		e.observe(Event{What: "connection", Result: "ok", Took: e.now().Sub(began)})
+		return t, true, nil
+	}
+	if ctx.Err() != nil {
+		return t, false, nil
+	}
+	v := e.table.Decide(failure, t.Config.Host)
+	e.observe(Event{What: "connection", Result: "failed", Row: v.Row, Took: e.now().Sub(began)})
+	if v.Act == verdict.Pause {
+		e.log.Error("the mail server refuses the settings", "server", t.Server(), "row", v.Row, "err", failure)
+		return t, false, e.pause(ctx, mail.ProblemOf(t, v, failure.Reply()))
+	}
+	return t, false, e.troubled(ctx, t, v, failure)
+}
+
+// dial connects and signs in. After a refusal it looks once whether settings or
+// password have changed since t was made, and then tries with the new ones.
+func (l *lane) dial(ctx context.Context, t mail.Transport) (mail.Transport, *smtp.Error) {
+	failure := l.dialOnce(ctx, t)
+	if failure == nil || ctx.Err() != nil {
+		return t, failure
+	}
+	again, err := l.engine.mail.Open(ctx)
+	if err != nil || again.Key() == t.Key() {
+		return t, failure
+	}
+	return again, l.dialOnce(ctx, again)
+}
+
+func (l *lane) dialOnce(ctx context.Context, t mail.Transport) *smtp.Error {
+	conn, err := smtp.Dial(ctx, t.Config)
+	if err != nil {
+		return asError(err)
+	}
+	l.conn, l.key, l.since, l.letters = conn, t.Key(), l.engine.now(), 0
+	return nil
+}
+
+// stale tells that the connection should not be used any more.
+func (l *lane) stale(now time.Time) bool {
+	return l.conn != nil && (l.conn.Idle() > maxIdle || now.Sub(l.since) > maxAge)
+}
+
+func (l *lane) hangUp() {
+	if l.conn != nil {
+		// What a server says to QUIT changes nothing.
+		_ = l.conn.Close()
+		l.conn = nil
+	}
+}

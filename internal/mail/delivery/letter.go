@@ -1,0 +1,211 @@
+package delivery
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"time"
+
+	"github.com/sealpost/sealpost/internal/failpoint"
+	"github.com/sealpost/sealpost/internal/mail"
+	"github.com/sealpost/sealpost/internal/mail/letter"
+	"github.com/sealpost/sealpost/internal/mail/message"
+	"github.com/sealpost/sealpost/internal/mail/outbox"
+	"github.com/sealpost/sealpost/internal/mail/smtp"
+	"github.com/sealpost/sealpost/internal/mail/verdict"
+)
+
+// sender is who a letter comes from, as the outbox keeps it for letters that
+// may have been sent already.
+type sender struct {
+	Address string `json:"address"`
+	Name    string `json:"name"`
+	ReplyTo string `json:"reply_to"`
+}
+
+func senderOf(t mail.Transport) sender {
+	return sender{t.Profile.SenderAddress, t.Profile.SenderName, t.Profile.ReplyTo}
+}
+
+func (s sender) encode() string {
+	// A struct of strings can always be marshalled.
+	b, _ := json.Marshal(s)
+	return string(b)
+}
+
+// submission builds the letter. It is a function of the claim alone: the same
+// letter has the same bytes on every attempt.
+func submission(c outbox.Claim) (smtp.Submission, error) {
+	var s sender
+	if err := json.Unmarshal([]byte(c.Sender), &s); err != nil {
+		return smtp.Submission{}, err
+	}
+	parts := message.Parts{
+		Subject: c.Subject, Text: c.Content.Text.Reveal(), HTML: c.Content.HTML.Reveal(), MessageID: c.MessageID, Date: c.Date,
+	}
+	var err error
+	if parts.From, err = message.ParseAddress(s.Address); err != nil {
+		return smtp.Submission{}, err
+	}
+	parts.From.Name = s.Name
+	if s.ReplyTo != "" {
+		if parts.ReplyTo, err = message.ParseAddress(s.ReplyTo); err != nil {
+			return smtp.Submission{}, err
+		}
+	}
+	if parts.To, err = message.ParseAddress(c.To.Address); err != nil {
+		return smtp.Submission{}, err
+	}
+	parts.To.Name = c.To.Name
+	if len(c.Content.Logo) > 0 {
+		parts.Inline = []message.Image{{ID: letter.LogoID, Type: c.Content.LogoType, Data: c.Content.Logo}}
+	}
+	body, err := message.Build(parts)
+	return smtp.Submission{
+		From: parts.From.Spec(), To: []string{parts.To.Spec()}, Body: body,
+		BeforeContent: func() { failpoint.Hit("delivery.before-content") },
+		AfterContent:  func() { failpoint.Hit("delivery.after-content") },
+	}, err
+}
+
+// deliver sends one letter and writes down what came of it. goOn tells that
+// the next one can be tried.
+func (l *lane) deliver(ctx context.Context, t mail.Transport, c outbox.Claim) (goOn bool, err error) {
+	e := l.engine
+	e.alive()
+	sub, err := submission(c)
+	if err != nil {
+		return true, l.write(ctx, t, c, outbox.Outcome{State: outbox.Failed, Advice: "The letter cannot be sent like this. Check the name and the address of sender and recipient."}, verdict.Verdict{Row: "build"}, 0)
+	}
+	result := l.send(ctx, sub)
+	if fresh, retry := l.refresh(ctx, t, result.Err); retry {
+		if !fresh {
+			return false, e.giveBack(ctx, t, []outbox.Claim{c})
+		}
+		result = l.send(ctx, sub)
+	}
+	l.took = result.Took
+	l.letters++
+	if result.Err == nil {
+		out := outbox.Outcome{
+			State: outbox.Accepted, Stage: string(smtp.StageContent), Code: result.Reply.Code, Enhanced: result.Reply.Enhanced,
+			Reply: result.Reply.String(), QueueID: result.QueueID, Advice: "The mail server accepted it.",
+		}
+		if err := l.write(ctx, t, c, out, verdict.Verdict{}, result.Took); err != nil {
+			return false, err
+		}
+		return true, e.tookLetter(ctx, t)
+	}
+	return l.refused(ctx, t, c, result)
+}
+
+// send hands one letter to the connection.
+func (l *lane) send(ctx context.Context, sub smtp.Submission) smtp.Result {
+	var result smtp.Result
+	err := l.conn.Send(ctx, []smtp.Submission{sub}, func(_ int, r smtp.Result) { result = r })
+	if result.Err == nil && err != nil {
+		result.Err = asError(err)
+	}
+	return result
+}
+
+// refresh replaces a connection that a server has closed between two letters,
+// as many do after a number of them. retry tells that this happened, fresh that
+// there is a new connection.
+func (l *lane) refresh(ctx context.Context, t mail.Transport, failure *smtp.Error) (fresh, retry bool) {
+	if failure == nil || l.letters == 0 || failure.Stage != smtp.StageMail || ctx.Err() != nil {
+		return false, false
+	}
+	if failure.Kind != smtp.KindNetwork && failure.Code != 421 {
+		return false, false
+	}
+	l.hangUp()
+	return l.dialOnce(ctx, t) == nil, true
+}
+
+// refused decides about a letter that was not accepted.
+func (l *lane) refused(ctx context.Context, t mail.Transport, c outbox.Claim, r smtp.Result) (goOn bool, err error) {
+	e, failure := l.engine, r.Err
+	v := e.table.Decide(failure, t.Config.Host)
+	out := outcomeOf(failure, v)
+	out.RetryAt = e.retryAt(c, v)
+	alive := l.conn.Usable()
+	switch {
+	case failure.Uncertain:
+		out.State = outbox.Uncertain
+		out.Advice = "The server may have taken the letter: its answer was lost. It is tried again with the same Message-ID. " + out.Advice
+	case failure.Kind == smtp.KindCancelled:
+		out.State, out.RetryAt = outbox.Queued, time.Time{}
+	case v.Act == verdict.Fail:
+		out.State = outbox.Failed
+	case v.Act == verdict.Pause && l.mayBeTheLetter(t, c, failure):
+		l.suspects = append(l.suspects, suspect{c, v, failure, e.seen()})
+		return alive && len(l.suspects) < maxSuspects, nil
+	case v.Act == verdict.Pause && !e.isBlamed(c.ID) && c.Sender == senderOf(t).encode():
+		return false, l.giveUp(ctx, t, suspect{claim: c, verdict: v, failure: failure})
+	default:
+		out.State = outbox.Deferred
+	}
+	if err := l.write(ctx, t, c, out, v, r.Took); err != nil {
+		return false, err
+	}
+	switch {
+	case failure.Kind == smtp.KindCancelled:
+		return false, nil
+	case v.Act == verdict.Retry && (v.Server || !alive):
+		return false, e.troubled(ctx, t, v, failure)
+	case out.State == outbox.Deferred:
+		e.putOff(t.Profile)
+		return alive && !e.resting(t.Profile.Revision), nil
+	}
+	return alive, nil
+}
+
+func outcomeOf(failure *smtp.Error, v verdict.Verdict) outbox.Outcome {
+	return outbox.Outcome{
+		Stage: string(failure.Stage), Code: failure.Code, Enhanced: failure.Enhanced, Reply: failure.Reply(),
+		Advice: strings.TrimSpace(v.Meaning + " " + v.Mend),
+	}
+}
+
+// write records an outcome and tells who observes.
+func (l *lane) write(ctx context.Context, t mail.Transport, c outbox.Claim, out outbox.Outcome, v verdict.Verdict, took time.Duration) error {
+	e := l.engine
+	out.ID, out.Attempt, out.Server = c.ID, c.Attempt, t.Server()
+	failpoint.Hit("delivery.before-record")
+	if err := e.record(ctx, out); err != nil {
+		return err
+	}
+	failpoint.Hit("delivery.after-record")
+	event := Event{What: "letter", Result: string(out.State), Kind: c.Kind, Row: v.Row, Took: took}
+	if out.State == outbox.Accepted {
+		event.Waited = e.now().Sub(c.Date)
+	}
+	if out.State.Final() {
+		e.forgive(c.ID)
+	}
+	e.observe(event)
+	return nil
+}
+
+// retryDelays are the waits after the first, second, ... attempt that counts;
+// the last one repeats.
+func retryDelays() []time.Duration {
+	const m = time.Minute
+	return []time.Duration{m, 2 * m, 5 * m, 10 * m, 15 * m, 30 * m, 60 * m}
+}
+
+// lastTry is how long before its end a letter is tried once more where the
+// usual wait would be too long.
+const lastTry = 30 * time.Second
+
+// retryAt is when a letter is due again after an attempt that failed now.
+func (e *Engine) retryAt(c outbox.Claim, v verdict.Verdict) time.Time {
+	delays := retryDelays()
+	now := e.now()
+	at := now.Add(max(e.spread(delays[min(c.Tries, len(delays)-1)]), v.After))
+	if last := c.Expires.Add(-lastTry); at.After(last) && last.After(now.Add(delays[0])) {
+		return last
+	}
+	return at
+}

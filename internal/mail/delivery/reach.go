@@ -1,0 +1,140 @@
+package delivery
+
+import (
+	"context"
+	"encoding/binary"
+	"time"
+
+	"github.com/sealpost/sealpost/internal/mail"
+	"github.com/sealpost/sealpost/internal/mail/smtp"
+	"github.com/sealpost/sealpost/internal/mail/verdict"
+)
+
+// patience is how long a server may be out of reach before that is a pause,
+// which everybody sees.
+const patience = 5 * time.Minute
+
+// softLimit is how many letters in a row may be put off before the server is
+// left alone for a while.
+const softLimit = 3
+
+// reach is what is known of a server's troubles, for as long as the process
+// lives.
+type reach struct {
+	// revision is that of the profile in whose use the troubles were met.
+	revision int64
+	failures int
+	// since is when the first of them was, until when nothing is tried.
+	since, until time.Time
+	// soft counts letters put off in a row.
+	soft int
+}
+
+// restDelays are the waits after the first, second, ... failure; the last one
+// repeats.
+func restDelays() []time.Duration {
+	return []time.Duration{5 * time.Second, 15 * time.Second, time.Minute, 2 * time.Minute, 5 * time.Minute}
+}
+
+// resting tells that the server is left alone now. Changed settings are tried
+// at once.
+func (e *Engine) resting(revision int64) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.reach.revision == revision && e.now().Before(e.reach.until)
+}
+
+// reached notes that the server is there and takes what it is given.
+func (e *Engine) reached() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.reach = reach{}
+}
+
+// leaveAlone notes a failure of the server and sets the time of the next try,
+// at least atLeast away. It returns how long the failures have lasted, reckoned
+// from the last letter that any process saw accepted.
+func (e *Engine) leaveAlone(p mail.Profile, atLeast time.Duration) time.Duration {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	now := e.now()
+	r := &e.reach
+	if r.failures == 0 || r.revision != p.Revision {
+		*r = reach{revision: p.Revision, since: now}
+	}
+	if p.LastAccepted.After(r.since) {
+		r.since = p.LastAccepted
+	}
+	delays := restDelays()
+	wait := max(e.spread(delays[min(r.failures, len(delays)-1)]), atLeast)
+	r.failures, r.soft = r.failures+1, 0
+	r.until = now.Add(wait)
+	// One try falls on the moment at which patience ends.
+	if end := r.since.Add(patience); now.Before(end) && r.until.After(end) && atLeast == 0 {
+		r.until = end
+	}
+	return now.Sub(r.since)
+}
+
+// troubled deals with a failure that met the server and may go by: it is left
+// alone, and paused once that has lasted.
+func (e *Engine) troubled(ctx context.Context, t mail.Transport, v verdict.Verdict, failure *smtp.Error) error {
+	lasted := e.leaveAlone(t.Profile, v.After)
+	e.log.Warn("the mail server cannot be used", "server", t.Server(), "row", v.Row, "lasted", lasted, "err", failure)
+	p := mail.ProblemOf(t, v, failure.Reply())
+	if lasted < patience {
+		return e.mail.Troubled(ctx, p)
+	}
+	return e.pause(ctx, p)
+}
+
+// pause keeps all letters back. From then on the profile says when the server
+// is tried.
+func (e *Engine) pause(ctx context.Context, p mail.Problem) error {
+	e.reached()
+	return e.mail.Pause(ctx, p)
+}
+
+// putOff notes that a letter was put off, and leaves the server alone when
+// that happens to one after the other.
+func (e *Engine) putOff(p mail.Profile) {
+	e.mu.Lock()
+	e.reach.soft++
+	many := e.reach.soft >= softLimit
+	e.mu.Unlock()
+	if many {
+		e.leaveAlone(p, 0)
+	}
+}
+
+// tookLetter notes that the server accepted a letter, and writes that to the
+// profile now and then.
+func (e *Engine) tookLetter(ctx context.Context, t mail.Transport) error {
+	e.mu.Lock()
+	now := e.now()
+	due := now.Sub(e.noted) >= time.Second || e.reach.failures > 0 || t.Profile.Probes > 0 || t.Profile.Problem != ""
+	if due {
+		e.noted = now
+	}
+	e.accepted++
+	e.reach, e.unsure = reach{}, 0
+	e.mu.Unlock()
+	if !due {
+		return nil
+	}
+	return e.mail.Accepted(ctx, t)
+}
+
+// spread returns d, up to a fifth shorter or longer, so that what failed
+// together does not come back together.
+func (e *Engine) spread(d time.Duration) time.Duration {
+	var b [4]byte
+	if _, err := e.random.Read(b[:]); err != nil {
+		return d
+	}
+	fifth := int64(d / 5)
+	if fifth == 0 {
+		return d
+	}
+	return d - time.Duration(fifth) + time.Duration(int64(binary.BigEndian.Uint32(b[:]))%(2*fifth+1))
+}
