@@ -11,15 +11,15 @@ import (
 	"github.com/sealpost/sealpost/internal/fault"
 )
 
-// fileLock keeps a second process away from a SQLite file. The kernel drops
-// it when the process ends, however it ends, so that a crash leaves no stale
-// lock behind. The file itself stays: removing it would let two processes
-// hold locks on two files of one name.
-type fileLock struct{ file *os.File }
+// FileLock keeps a second process away from something, such as a SQLite file.
+// The kernel drops it when the process ends, however it ends, so that a crash
+// leaves no stale lock behind. The file itself stays: removing it would let
+// two processes hold locks on two files of one name.
+type FileLock struct{ file *os.File }
 
-// lockFile takes the lock at path. It refuses with a fault when another
-// process, or another open store of this one, holds it.
-func lockFile(path, database string) (*fileLock, error) {
+// LockFile takes the lock at path on what it protects. It refuses with a fault
+// that names the process when another one, or this one already, holds it.
+func LockFile(path, what string) (*FileLock, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|syscall.O_CLOEXEC, 0o600)
 	if err != nil {
 		return nil, fault.Unavailable(fmt.Sprintf("The lock file %s cannot be opened. Check who owns the data folder.", path)).Because(err)
@@ -35,12 +35,13 @@ func lockFile(path, database string) (*fileLock, error) {
 			who = " (process " + pid + ")"
 		}
 		return nil, fault.Unavailable(fmt.Sprintf(
-			"Another Sealpost%s has %s open. Stop it first, or give this one its own data folder.", who, database)).Because(err)
+			"Another Sealpost%s has %s open. Stop it first, or give this one its own data folder.", who, what)).Because(err)
 	}
 	if err := f.Truncate(0); err == nil {
 		_, _ = fmt.Fprintf(f, "%d\n", os.Getpid())
 	}
-	return &fileLock{f}, nil
+	return &FileLock{f}, nil
 }
 
-func (l *fileLock) release() { _ = l.file.Close() }
+// Release gives the lock up.
+func (l *FileLock) Release() { _ = l.file.Close() }

@@ -45,7 +45,7 @@ func openSQLite(ctx context.Context, c Config) (*DB, error) {
 	if err := prepareFile(path); err != nil {
 		return nil, err
 	}
-	lock, err := lockFile(path+".lock", path)
+	lock, err := LockFile(path+".lock", path)
 	if err != nil {
 		return nil, err
 	}
@@ -57,7 +57,7 @@ func openSQLite(ctx context.Context, c Config) (*DB, error) {
 		if db.readers != nil {
 			_ = db.readers.Close()
 		}
-		lock.release()
+		lock.Release()
 		return nil, err
 	}
 	return db, nil

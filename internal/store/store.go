@@ -44,7 +44,7 @@ type DB struct {
 
 	readers *sql.DB // PostgreSQL: the only pool
 	writer  *writer // SQLite only
-	lock    *fileLock
+	lock    *FileLock
 
 	closing sync.Once
 	closed  error
@@ -88,7 +88,7 @@ func (db *DB) Close() error {
 			db.closed = err
 		}
 		if db.lock != nil {
-			db.lock.release()
+			db.lock.Release()
 		}
 	})
 	return db.closed
