@@ -1,0 +1,330 @@
+package web_test
+
+import (
+	"bytes"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/net/html"
+
+	"github.com/sealpost/sealpost/internal/actor"
+	"github.com/sealpost/sealpost/internal/audit"
+	"github.com/sealpost/sealpost/internal/identity"
+	"github.com/sealpost/sealpost/internal/keyring"
+	"github.com/sealpost/sealpost/internal/mail"
+	"github.com/sealpost/sealpost/internal/mail/diagnose"
+	"github.com/sealpost/sealpost/internal/mail/letter"
+	"github.com/sealpost/sealpost/internal/mail/outbox"
+	"github.com/sealpost/sealpost/internal/secret"
+	"github.com/sealpost/sealpost/internal/server"
+	"github.com/sealpost/sealpost/internal/store"
+	"github.com/sealpost/sealpost/internal/store/storetest"
+	"github.com/sealpost/sealpost/internal/web"
+)
+
+const goodPassword = "gherkin-anvil-sextant-9"
+
+const accessURL = "https://vault.example.org:7272"
+
+// rig is an installation behind a real HTTPS listener.
+type rig struct {
+	t     *testing.T
+	db    *store.DB
+	clock *storetest.Clock
+	users *identity.Service
+	mail  *mail.Service
+	box   *outbox.Outbox
+	audit *audit.Log
+	site  *web.Site
+	srv   *httptest.Server
+	log   *bytes.Buffer
+}
+
+// empty is an installation that nobody set up.
+func empty(t *testing.T, db *store.DB, clock *storetest.Clock) *rig {
+	t.Helper()
+	r := &rig{t: t, db: db, clock: clock, log: &bytes.Buffer{}}
+	root, err := keyring.NewRootKey(bytes.Repeat([]byte{7}, 32))
+	r.must(err)
+	keys, err := keyring.Open(t.Context(), keyring.Config{DB: db, Root: root})
+	r.must(err)
+	letters, err := letter.New()
+	r.must(err)
+	quiet := slog.New(slog.DiscardHandler)
+	r.audit = audit.New(audit.Config{DB: db, Keys: keys, Log: quiet})
+	r.box = outbox.New(outbox.Config{DB: db, Keys: keys, Letters: letters, Audit: r.audit})
+	r.mail = mail.New(mail.Config{
+		DB: db, Keys: keys, Audit: r.audit, Letters: letters, Gate: r.box, Now: clock.Now, Log: quiet,
+		CaptureAddr: func() string { return "127.0.0.1:7225" },
+	})
+	r.users, err = identity.New(identity.Config{
+		DB: db, Keys: keys, Audit: r.audit, Outbox: r.box, Letters: letters, Now: clock.Now, Log: quiet,
+	})
+	r.must(err)
+	doctor, err := diagnose.New(diagnose.Config{Mail: r.mail, Letters: letters, DB: db, Now: clock.Now})
+	r.must(err)
+	r.site, err = web.New(web.Config{
+		Users: r.users, Mail: r.mail, Doctor: doctor, Outbox: r.box, Audit: r.audit, DB: db, Letters: letters,
+		Log: slog.New(slog.NewTextHandler(r.log, nil)), Now: clock.Now, Version: "test",
+	})
+	r.must(err)
+	r.srv = httptest.NewTLSServer(server.Chain(r.site.Handler(), server.ChainConfig{Log: quiet}))
+	t.Cleanup(r.srv.Close)
+	return r
+}
+
+// onSQLite returns an empty installation on SQLite.
+func onSQLite(t *testing.T) *rig {
+	t.Helper()
+	clock := storetest.NewClock()
+	return empty(t, storetest.OpenConfig(t, storetest.Config(t, store.SQLite, clock)), clock)
+}
+
+// ready returns an installation on SQLite that grace set up, and her browser.
+func ready(t *testing.T) (*rig, *browser) {
+	t.Helper()
+	r := onSQLite(t)
+	return r, r.setUp()
+}
+
+// eachReady is ready on both engines.
+func eachReady(t *testing.T, f func(r *rig, grace *browser)) {
+	t.Helper()
+	storetest.EachClock(t, func(t *testing.T, db *store.DB, clock *storetest.Clock) {
+		r := empty(t, db, clock)
+		f(r, r.setUp())
+	})
+}
+
+func (r *rig) must(err error) {
+	r.t.Helper()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// setUp makes grace the first user, opens the gate, and signs her in.
+func (r *rig) setUp() *browser {
+	r.t.Helper()
+	r.must(r.db.Update(r.t.Context(), func(tx *store.Tx) error { return r.box.OpenGate(tx) }))
+	token, err := r.users.SetupLink(r.t.Context())
+	r.must(err)
+	_, _, err = r.users.Setup(r.t.Context(), actor.Actor{Door: "setup"}, token, identity.SetupRequest{
+		Name: "Grace Hopper", Login: "grace", Email: "grace@example.org", Password: secret.New(goodPassword),
+		AccessURL: accessURL, Organisation: "Example Ltd",
+	})
+	r.must(err)
+	return r.signIn("grace")
+}
+
+// closeGate keeps letters back.
+func (r *rig) closeGate() {
+	r.t.Helper()
+	r.must(r.db.Update(r.t.Context(), func(tx *store.Tx) error {
+		return r.box.CloseGate(tx, outbox.ReasonNoServer, "No mail server is set up.")
+	}))
+}
+
+// system is an actor that may do everything.
+func (r *rig) system() actor.Actor { return actor.System("test") }
+
+// join adds a user with a role and signs them in.
+func (r *rig) join(login string, role actor.Role) *browser {
+	r.t.Helper()
+	_, err := r.users.Invite(r.t.Context(), r.system(), identity.NewUser{
+		Name: "User " + login, Login: login, Email: login + "@example.org", Role: role,
+	})
+	r.must(err)
+	_, _, err = r.users.AcceptInvite(r.t.Context(), actor.Actor{}, r.code(letter.KindInvitation, login+"@example.org"), secret.New(goodPassword))
+	r.must(err)
+	return r.signIn(login)
+}
+
+// code reads the code out of the newest letter of a kind to an address, as
+// delivery gets it; it takes all waiting ones.
+func (r *rig) code(kind, address string) secret.Value {
+	r.t.Helper()
+	claims, err := r.box.Claim(r.t.Context(), 100, time.Minute, "sender")
+	r.must(err)
+	var found string
+	for _, c := range claims {
+		r.must(r.box.Record(r.t.Context(), outbox.Outcome{ID: c.ID, Attempt: c.Attempt, State: outbox.Accepted}))
+		if c.Kind != kind || c.To.Address != address {
+			continue
+		}
+		for word := range strings.FieldsSeq(c.Content.Text.Reveal()) {
+			if link, token, ok := strings.Cut(word, "#"); ok && strings.HasPrefix(link, accessURL+"/") {
+				found = token
+			}
+		}
+	}
+	if found == "" {
+		r.t.Fatalf("no letter %q with a link to %s among %d", kind, address, len(claims))
+	}
+	return secret.New(found)
+}
+
+// user returns a user as stored.
+func (r *rig) user(login string) identity.User {
+	r.t.Helper()
+	u, err := r.users.UserByLogin(r.t.Context(), r.system(), login)
+	r.must(err)
+	return u
+}
+
+// browser is a person's browser: it keeps cookies and does not follow
+// redirects by itself.
+type browser struct {
+	r      *rig
+	client *http.Client
+	// header is sent with every request.
+	header http.Header
+}
+
+func (r *rig) browser() *browser {
+	jar, err := cookiejar.New(nil)
+	r.must(err)
+	client := r.srv.Client()
+	return &browser{r: r, header: http.Header{}, client: &http.Client{
+		Transport: client.Transport, Jar: jar,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
+}
+
+func (r *rig) signIn(login string) *browser {
+	r.t.Helper()
+	b := r.browser()
+	b.post("/sign-in", "login", login, "password", goodPassword).sees(http.StatusSeeOther)
+	return b
+}
+
+// answer is what came back.
+type answer struct {
+	b      *browser
+	what   string
+	status int
+	header http.Header
+	body   string
+}
+
+func (b *browser) do(method, path string, body io.Reader, kind string) *answer {
+	b.r.t.Helper()
+	req, err := http.NewRequestWithContext(b.r.t.Context(), method, b.r.srv.URL+path, body)
+	b.r.must(err)
+	for name, values := range b.header {
+		req.Header[name] = values
+		if name == "Host" {
+			req.Host = values[0]
+		}
+	}
+	if kind != "" {
+		req.Header.Set("Content-Type", kind)
+	}
+	res, err := b.client.Do(req)
+	b.r.must(err)
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	b.r.must(err)
+	return &answer{b: b, what: method + " " + path, status: res.StatusCode, header: res.Header, body: string(text)}
+}
+
+func (b *browser) get(path string) *answer {
+	b.r.t.Helper()
+	return b.do(http.MethodGet, path, nil, "")
+}
+
+// post sends a form of names and values.
+func (b *browser) post(path string, pairs ...string) *answer {
+	b.r.t.Helper()
+	form := url.Values{}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		form.Add(pairs[i], pairs[i+1])
+	}
+	return b.do(http.MethodPost, path, strings.NewReader(form.Encode()), "application/x-www-form-urlencoded")
+}
+
+// sees checks the status and that each text shows.
+func (a *answer) sees(status int, texts ...string) *answer {
+	a.b.r.t.Helper()
+	if a.status != status {
+		a.b.r.t.Fatalf("%s: status %d, want %d\n%s\n%s", a.what, a.status, status, a.text(), a.b.r.log)
+	}
+	for _, text := range texts {
+		if !strings.Contains(a.text(), text) {
+			a.b.r.t.Errorf("%s does not show %q:\n%s", a.what, text, a.text())
+		}
+	}
+	return a
+}
+
+// lacks checks that no text shows, anywhere in the source.
+func (a *answer) lacks(texts ...string) *answer {
+	a.b.r.t.Helper()
+	for _, text := range texts {
+		if strings.Contains(a.body, text) {
+			a.b.r.t.Errorf("%s shows %q", a.what, text)
+		}
+	}
+	return a
+}
+
+// leads checks where a redirect leads and follows it.
+func (a *answer) leads(to string) *answer {
+	a.b.r.t.Helper()
+	a.sees(http.StatusSeeOther)
+	if got := a.header.Get("Location"); got != to {
+		a.b.r.t.Fatalf("%s leads to %q, want %q", a.what, got, to)
+	}
+	return a.b.get(to)
+}
+
+var spaces = regexp.MustCompile(`\s+`)
+
+// text returns what a person reads, and the values of fields in brackets.
+func (a *answer) text() string {
+	doc, err := html.Parse(strings.NewReader(a.body))
+	if err != nil {
+		return a.body
+	}
+	var b strings.Builder
+	for n := range doc.Descendants() {
+		switch {
+		case n.Type == html.TextNode:
+			b.WriteString(n.Data)
+		case n.Type == html.ElementNode && n.Data == "input" && attribute(n, "type") != "hidden" && attribute(n, "type") != "radio":
+			b.WriteString(" [" + attribute(n, "name") + "=" + attribute(n, "value") + "] ")
+		}
+	}
+	return spaces.ReplaceAllString(b.String(), " ")
+}
+
+// value returns the value of the field with a name.
+func (a *answer) value(name string) string {
+	a.b.r.t.Helper()
+	doc, err := html.Parse(strings.NewReader(a.body))
+	a.b.r.must(err)
+	for n := range doc.Descendants() {
+		if n.Type == html.ElementNode && n.Data == "input" && attribute(n, "name") == name {
+			return attribute(n, "value")
+		}
+	}
+	a.b.r.t.Fatalf("%s has no field %q", a.what, name)
+	return ""
+}
+
+func attribute(n *html.Node, name string) string {
+	for _, a := range n.Attr {
+		if a.Key == name {
+			return a.Val
+		}
+	}
+	return ""
+}

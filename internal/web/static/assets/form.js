@@ -1,0 +1,67 @@
+// Forms: what was typed is not lost by leaving, a form is sent once, and what
+// is wrong is said when a field is left.
+
+/** Forms with changes that were not sent. @type {Set<HTMLFormElement>} */
+const changed = new Set();
+
+addEventListener("beforeunload", (event) => {
+  if (changed.size > 0) event.preventDefault();
+});
+
+// A page that comes back from the browser's cache takes its forms again.
+addEventListener("pageshow", () => {
+  for (const form of document.querySelectorAll("form[data-sent]")) form.removeAttribute("data-sent");
+});
+
+/**
+ * Shows the browser's own sentence about a field below it.
+ * @param {HTMLInputElement | HTMLTextAreaElement | HTMLSelectElement} input
+ */
+function judge(input) {
+  const field = input.closest(".field");
+  if (!field) return;
+  const id = `${input.id}-invalid`;
+  document.getElementById(id)?.remove();
+  const ids = (input.getAttribute("aria-describedby") ?? "").split(" ").filter((x) => x && x !== id);
+  const wrong = !input.validity.valid;
+  if (wrong) {
+    const p = document.createElement("p");
+    p.className = "wrong";
+    p.id = id;
+    p.textContent = input.validity.valueMissing ? "This field is needed." : input.validationMessage;
+    field.append(p);
+    ids.unshift(id);
+  }
+  field.toggleAttribute("data-wrong", wrong);
+  input.setAttribute("aria-invalid", String(wrong));
+  if (ids.length > 0) input.setAttribute("aria-describedby", ids.join(" "));
+  else input.removeAttribute("aria-describedby");
+  if (!wrong) document.getElementById(`${input.id}-error`)?.remove();
+}
+
+/**
+ * Notes that the changes of a form are stored, or wanted no more.
+ * @param {HTMLFormElement} form
+ */
+export function settled(form) { changed.delete(form); }
+
+/** @param {ParentNode} root */
+export function forms(root) {
+  for (const form of root.querySelectorAll("form")) {
+    if (form.hasAttribute("data-guard")) form.addEventListener("input", () => changed.add(form));
+    form.addEventListener("submit", (event) => {
+      if (event.defaultPrevented) return;
+      if (form.method === "post" && form.hasAttribute("data-sent")) {
+        event.preventDefault();
+        return;
+      }
+      if (form.method === "post") form.setAttribute("data-sent", "");
+      changed.delete(form);
+    });
+    for (const input of form.querySelectorAll("input[id], textarea[id], select[id]")) {
+      if (!(input instanceof HTMLInputElement || input instanceof HTMLTextAreaElement || input instanceof HTMLSelectElement)) continue;
+      input.addEventListener("change", () => judge(input));
+    }
+  }
+  document.querySelector("[data-wrong] :is(input, select, textarea)")?.focus({ preventScroll: false });
+}
