@@ -21,7 +21,7 @@ type Claim struct {
 	Attempt int64
 	// Tries counts the earlier attempts that count against the letter: those
 	// whose outcome was not to give it back.
-	Tries int
+	Tries   int
 	To      Recipient
 	Subject string
 	// Content holds text, HTML and logo.
