@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -23,8 +24,9 @@ type Reply struct {
 	Lines []string
 }
 
-// Text returns the lines as one.
-func (r Reply) Text() string { return strings.Join(r.Lines, " ") }
+// Text returns the lines as one, cut where they are longer than 500 bytes: it
+// is kept and shown to people.
+func (r Reply) Text() string { return visible(strings.Join(r.Lines, " ")) }
 
 // String returns the reply as one line.
 func (r Reply) String() string {
@@ -122,12 +124,12 @@ func cutEnhanced(code int, text string) (enhanced, rest string) {
 	return word, rest
 }
 
-// visible shows control characters and bytes that are no UTF-8 as a dot, and
-// cuts what is longer than 500 bytes.
+// visible shows control characters, those that do not show or turn the
+// direction of writing, and bytes that are no UTF-8 as a dot, and cuts what is
+// longer than 500 bytes.
 func visible(s string) string {
 	s = strings.Map(func(r rune) rune {
-		if r < 0x20 || r >= 0x7f && r < 0xa0 || r == utf8.RuneError || r == 0x2028 || r == 0x2029 ||
-			r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 || r >= 0x200b && r <= 0x200f {
+		if r == utf8.RuneError || unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp) {
 			return '·'
 		}
 		return r

@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"crypto/tls"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -115,18 +114,10 @@ func expect(want string, fits func(string) bool) Step {
 // already read nor on the wire.
 func ExpectQuiet(d time.Duration) Step {
 	return func(t *Talk) error {
-		if err := t.conn.SetReadDeadline(time.Now().Add(d)); err != nil {
-			return err
+		if early := t.Early(d); early != "" {
+			return &offScript{"silence", early}
 		}
-		_, err := t.r.Peek(1)
-		if err == nil {
-			ahead, _ := t.r.Peek(t.r.Buffered())
-			return &offScript{"silence", string(ahead)}
-		}
-		if timeout := net.Error(nil); !errors.As(err, &timeout) || !timeout.Timeout() {
-			return err
-		}
-		return t.conn.SetReadDeadline(time.Time{})
+		return nil
 	}
 }
 
@@ -343,4 +334,15 @@ func (t *Talk) content() ([]byte, error) {
 		}
 		b.Write(bytes.TrimPrefix(line, []byte(".")))
 	}
+}
+
+// Early returns what the client says within a while without being asked.
+func (t *Talk) Early(d time.Duration) string {
+	if err := t.conn.SetReadDeadline(time.Now().Add(d)); err != nil {
+		return ""
+	}
+	_, _ = t.r.Peek(1)
+	early, _ := t.r.Peek(t.r.Buffered())
+	_ = t.conn.SetReadDeadline(time.Time{})
+	return string(early)
 }
