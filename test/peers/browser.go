@@ -34,10 +34,11 @@ func Chromium(t testing.TB) *Browser {
 	if err != nil {
 		Missing(t, "Chromium", err)
 	}
+	folder := t.TempDir()
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(path),
 		chromedp.NoSandbox, chromedp.DisableGPU, chromedp.IgnoreCertErrors,
-		chromedp.UserDataDir(t.TempDir()),
+		chromedp.UserDataDir(folder), chromedp.Env("TMPDIR="+folder),
 		chromedp.WindowSize(1280, 900),
 		chromedp.Flag("disable-quic", true),
 		chromedp.Flag("disable-component-update", true),

@@ -1,0 +1,94 @@
+package bench
+
+import (
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/sealpost/sealpost/internal/mail/delivery"
+	"github.com/sealpost/sealpost/internal/mail/letter"
+	"github.com/sealpost/sealpost/internal/mail/outbox"
+	"github.com/sealpost/sealpost/internal/mail/verdict"
+	"github.com/sealpost/sealpost/internal/secret"
+	"github.com/sealpost/sealpost/internal/store"
+)
+
+// enqueue adds n invitations to n people, by so many callers at a time, each in
+// a transaction of its own.
+func (h *house) enqueue(b *testing.B, n, callers int) {
+	b.Helper()
+	var next atomic.Int64
+	var wait sync.WaitGroup
+	for range callers {
+		wait.Go(func() {
+			for i := next.Add(1); i <= int64(n); i = next.Add(1) {
+				to := outbox.Recipient{UserID: fmt.Sprintf("u-%d", i), Name: "Ada Lovelace", Address: fmt.Sprintf("ada-%d@example.org", i)}
+				err := h.db.Update(b.Context(), func(tx *store.Tx) error {
+					_, err := h.box.Add(tx, to, letter.Invitation{
+						Name: to.Name, Login: "ada", Role: "Password User", InvitedBy: "Grace Hopper", Expires: tx.Now().Add(72 * time.Hour),
+						Link: letter.Link{
+							URL:  secret.New("https://vault.example.org:7272/invite#abcdefghijklmnopqrstuvwxyz"),
+							Code: secret.New("abcdefghijklmnopqrstuvwxyz"),
+						},
+					})
+					return err
+				})
+				if err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wait.Wait()
+}
+
+func perSecond(b *testing.B, n int) {
+	b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "letters/s")
+}
+
+// A letter is rendered, sealed and written in the transaction of its cause.
+func BenchmarkEnqueue(b *testing.B) {
+	for _, callers := range []int{1, 32} {
+		b.Run(fmt.Sprintf("callers-%d", callers), func(b *testing.B) {
+			eachHouse(b, func(b *testing.B, h *house) {
+				b.ResetTimer()
+				h.enqueue(b, b.N, callers)
+				perSecond(b, b.N)
+			})
+		})
+	}
+}
+
+// A letter is claimed, opened, built, sent to a server on loopback that forgets
+// it, and its outcome written down.
+func BenchmarkDeliver(b *testing.B) {
+	for _, connections := range []int{1, 2, 8} {
+		b.Run(fmt.Sprintf("connections-%d", connections), func(b *testing.B) {
+			eachHouse(b, func(b *testing.B, h *house) {
+				taken := h.useSink(b)
+				h.enqueue(b, b.N, 32)
+				table, err := verdict.New()
+				must(b, err)
+				engine, err := delivery.New(delivery.Config{
+					Mail: h.mail, Outbox: h.box, Table: table, Connections: connections, Log: slog.New(slog.DiscardHandler),
+				})
+				must(b, err)
+				b.ResetTimer()
+				for more := true; more; {
+					more, err = engine.Run(b.Context())
+					must(b, err)
+				}
+				b.StopTimer()
+				perSecond(b, b.N)
+				must(b, engine.Close(b.Context()))
+				if got := taken.Load(); got != int64(b.N) {
+					b.Errorf("the server took %d letters of %d", got, b.N)
+				}
+			})
+		})
+	}
+}

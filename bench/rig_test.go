@@ -1,0 +1,117 @@
+package bench
+
+import (
+	"bytes"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"strconv"
+	"sync/atomic"
+	"testing"
+
+	gosmtp "github.com/emersion/go-smtp"
+
+	"github.com/sealpost/sealpost/internal/actor"
+	"github.com/sealpost/sealpost/internal/audit"
+	"github.com/sealpost/sealpost/internal/identity"
+	"github.com/sealpost/sealpost/internal/keyring"
+	"github.com/sealpost/sealpost/internal/mail"
+	"github.com/sealpost/sealpost/internal/mail/letter"
+	"github.com/sealpost/sealpost/internal/mail/outbox"
+	"github.com/sealpost/sealpost/internal/mail/smtp"
+	"github.com/sealpost/sealpost/internal/secret"
+	"github.com/sealpost/sealpost/internal/store"
+	"github.com/sealpost/sealpost/internal/store/storetest"
+)
+
+// password is one that nobody finds fault with.
+var password = secret.New("gherkin-anvil-sextant-9")
+
+var visitor = actor.Actor{From: netip.MustParseAddr("192.0.2.10"), Agent: "bench", Door: "web", RequestID: "r-1"}
+
+// house is an installation that grace set up.
+type house struct {
+	db    *store.DB
+	keys  *keyring.Keyring
+	audit *audit.Log
+	box   *outbox.Outbox
+	mail  *mail.Service
+	users *identity.Service
+	grace actor.Actor
+}
+
+// eachHouse runs a benchmark on both engines.
+func eachHouse(b *testing.B, f func(b *testing.B, h *house)) {
+	for _, engine := range []store.Engine{store.SQLite, store.Postgres} {
+		b.Run(string(engine), func(b *testing.B) { f(b, build(b, storetest.Open(b, engine))) })
+	}
+}
+
+func build(b *testing.B, db *store.DB) *house {
+	quiet := slog.New(slog.DiscardHandler)
+	root, err := keyring.NewRootKey(bytes.Repeat([]byte{7}, 32))
+	must(b, err)
+	h := &house{db: db}
+	h.keys, err = keyring.Open(b.Context(), keyring.Config{DB: db, Root: root})
+	must(b, err)
+	letters, err := letter.New()
+	must(b, err)
+	h.audit = audit.New(audit.Config{DB: db, Keys: h.keys, Log: quiet})
+	h.box = outbox.New(outbox.Config{DB: db, Keys: h.keys, Letters: letters, Audit: h.audit})
+	h.mail = mail.New(mail.Config{DB: db, Keys: h.keys, Audit: h.audit, Letters: letters, Gate: h.box, Log: quiet})
+	h.users, err = identity.New(identity.Config{DB: db, Keys: h.keys, Audit: h.audit, Outbox: h.box, Letters: letters, Log: quiet})
+	must(b, err)
+	token, err := h.users.SetupLink(b.Context())
+	must(b, err)
+	session, _, err := h.users.Setup(b.Context(), visitor, token, identity.SetupRequest{
+		Name: "Grace Hopper", Login: "grace", Email: "grace@example.org", Password: password,
+		AccessURL: "https://vault.example.org:7272", Organisation: "Example Ltd",
+	})
+	must(b, err)
+	h.grace, _, err = h.users.Authenticate(b.Context(), session.Token, visitor)
+	must(b, err)
+	return h
+}
+
+func must(b *testing.B, err error) {
+	b.Helper()
+	if err != nil {
+		b.Fatal(err)
+	}
+}
+
+// useSink makes a mail server the profile that takes every letter and forgets
+// it, and returns the count of those that it took.
+func (h *house) useSink(b *testing.B) *atomic.Int64 {
+	var taken atomic.Int64
+	server := gosmtp.NewServer(gosmtp.BackendFunc(func(*gosmtp.Conn) (gosmtp.Session, error) { return sink{&taken}, nil }))
+	server.Domain = "sink.example.org"
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	must(b, err)
+	go func() { _ = server.Serve(listener) }()
+	b.Cleanup(func() { _ = server.Close() })
+	host, port, err := net.SplitHostPort(listener.Addr().String())
+	must(b, err)
+	number, err := strconv.Atoi(port)
+	must(b, err)
+	_, err = h.mail.Save(b.Context(), h.grace, mail.Change{
+		Kind: mail.KindSMTP, Host: host, Port: number, Security: smtp.None, Auth: mail.AuthNone,
+		SenderAddress: "vault@example.org", SenderName: "Sealpost", Anyway: true,
+	})
+	must(b, err)
+	return &taken
+}
+
+// sink is one connection to the mail server that forgets.
+type sink struct{ taken *atomic.Int64 }
+
+func (sink) Reset()                                 {}
+func (sink) Logout() error                          { return nil }
+func (sink) Mail(string, *gosmtp.MailOptions) error { return nil }
+func (sink) Rcpt(string, *gosmtp.RcptOptions) error { return nil }
+func (s sink) Data(r io.Reader) error {
+	_, err := io.Copy(io.Discard, r)
+	s.taken.Add(1)
+	return err
+}
