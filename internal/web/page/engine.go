@@ -14,8 +14,9 @@ import (
 //go:embed *.html
 var files embed.FS
 
-// shared are the files that hold no page.
-var shared = []string{"layout.html", "parts.html"}
+// shared are the files that hold no page: the layout and the parts, a file of
+// parts for each noun that has some of its own.
+var shared = []string{"layout.html", "parts.html", "parts_*.html"}
 
 // Engine holds the parsed templates. It is safe for use by several goroutines.
 type Engine struct {
@@ -55,7 +56,7 @@ func Names() ([]string, error) {
 	}
 	var names []string
 	for _, file := range all {
-		if file != shared[0] && file != shared[1] {
+		if file != "layout.html" && !strings.HasPrefix(file, "parts") {
 			names = append(names, strings.TrimSuffix(file, ".html"))
 		}
 	}
