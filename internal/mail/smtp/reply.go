@@ -124,12 +124,17 @@ func cutEnhanced(code int, text string) (enhanced, rest string) {
 	return word, rest
 }
 
-// visible shows control characters, those that do not show or turn the
-// direction of writing, and bytes that are no UTF-8 as a dot, and cuts what is
-// longer than 500 bytes.
+// hidden finds control characters, those that do not show or turn the direction
+// of writing, and bytes that are no UTF-8.
+func hidden(r rune) bool {
+	return r == utf8.RuneError || unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp)
+}
+
+// visible shows hidden characters as a dot, and cuts what is longer than 500
+// bytes.
 func visible(s string) string {
 	s = strings.Map(func(r rune) rune {
-		if r == utf8.RuneError || unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp) {
+		if hidden(r) {
 			return '·'
 		}
 		return r

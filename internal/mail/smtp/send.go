@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // Submission is one letter for one envelope.
@@ -76,13 +77,13 @@ func (c *Conn) Send(ctx context.Context, subs []Submission, done func(i int, r R
 // orderly reply that leaves the connection as it is, or a letter refused here
 // before a word was said.
 func ends(err *Error) bool {
-	switch {
-	case err.Uncertain, err.Stage == StageContent && err.Kind != KindReply:
-		return true
-	case err.Kind == KindReply:
+	switch err.Kind {
+	case KindInput:
+		return false
+	case KindReply:
 		return err.Code == 421
 	}
-	return err.Kind != KindInput
+	return true
 }
 
 func (c *Conn) sendOne(ctx context.Context, s Submission) Result {
@@ -196,7 +197,7 @@ func plainAddress(a string) bool {
 		return false
 	}
 	return !strings.ContainsFunc(a, func(r rune) bool {
-		return r <= ' ' || r == 0x7f || strings.ContainsRune("<>()[]\\,;:\"\ufffd", r)
+		return r == ' ' || strings.ContainsRune("<>()[]\\,;:\"", r) || unicode.IsSpace(r) || hidden(r)
 	})
 }
 
