@@ -22,5 +22,5 @@ func (c *serveCmd) Run(s *session) error {
 	if err != nil {
 		return err
 	}
-	return app.Serve(s.ctx, cfg, app.ServeOptions{Out: s.env.Out, Log: s.env.Err})
+	return app.Serve(s.ctx, cfg, app.ServeOptions{Out: s.env.Out, Log: s.env.Err, Version: version})
 }

@@ -55,7 +55,9 @@ func (s *session) operate(name string, args, into any) error {
 }
 
 func (s *session) operateHere(cfg config.Config, name string, args json.RawMessage) (json.RawMessage, error) {
-	a, err := app.New(s.ctx, cfg, app.Options{Log: app.QuietLog(s.env.Err)})
+	// These two begin an installation; all others mean one that is there.
+	begins := name == operator.CmdAdminCreate || name == operator.CmdApply
+	a, err := app.New(s.ctx, cfg, app.Options{Log: app.QuietLog(s.env.Err), Existing: !begins})
 	if err != nil {
 		return nil, err
 	}

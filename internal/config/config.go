@@ -250,7 +250,8 @@ func loopback(s string) bool {
 }
 
 func prefixes(check *fault.Check, key string, texts []string) []netip.Prefix {
-	var out []netip.Prefix
+	// An empty list is a decision too, and differs from none.
+	out := make([]netip.Prefix, 0, len(texts))
 	for _, t := range texts {
 		if a, err := netip.ParseAddr(t); err == nil {
 			out = append(out, netip.PrefixFrom(a, a.BitLen()))

@@ -31,7 +31,7 @@ func (c *commands) adminReset(ctx context.Context, by actor.Actor, a AdminReset,
 func (c *commands) adminDone(in identity.Invited) AdminDone {
 	done := AdminDone{Login: in.User.Login, Link: in.Link.Reveal(), Expires: in.Expires}
 	if strings.HasPrefix(done.Link, "/") {
-		done.Link = c.LocalURL + done.Link
+		done.Link = c.LocalURL() + done.Link
 	}
 	return done
 }

@@ -24,9 +24,9 @@ type Config struct {
 	Users  *identity.Service
 	// Columns are all columns of sealed values, for the rotation of keys.
 	Columns []keyring.Column
-	// LocalURL is where the web interface is on this machine, for links that
-	// are given out before the Access URL is set.
-	LocalURL string
+	// LocalURL returns where the web interface is on this machine, for links
+	// that are given out before the Access URL is set.
+	LocalURL func() string
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }

@@ -90,6 +90,9 @@ func (s *Server) answer(ctx context.Context, conn *net.UnixConn) {
 	_ = conn.SetReadDeadline(time.Now().Add(requestWait))
 	in := bufio.NewReader(io.LimitReader(conn, maxRequest))
 	line, err := in.ReadBytes('\n')
+	if len(line) == 0 && errors.Is(err, io.EOF) {
+		return // somebody looked whether a server is here
+	}
 	if err != nil {
 		s.log.Warn("control socket got no whole request", "err", err)
 		return

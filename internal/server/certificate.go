@@ -16,8 +16,11 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"github.com/sealpost/sealpost/internal/fault"
 )
@@ -40,8 +43,10 @@ const (
 
 // SelfSigned returns the certificate that names hosts, kept in dir: the one
 // there, or a new one where there is none, it is about to end, a host is
-// missing in it, or it cannot be read. Hosts are names and addresses.
+// missing in it, or it cannot be read. Hosts are names and addresses; what no
+// certificate can name is left out.
 func SelfSigned(dir string, hosts []string, now func() time.Time) (tls.Certificate, error) {
+	hosts = slices.DeleteFunc(slices.Clone(hosts), func(h string) bool { return !nameable(h) })
 	cert, err := loadSelfSigned(dir, hosts, now())
 	if err == nil {
 		return cert, nil
@@ -53,6 +58,20 @@ func SelfSigned(dir string, hosts []string, now func() time.Time) (tls.Certifica
 		return cert, fault.Unavailable(fmt.Sprintf("The certificate files in %s cannot be written. Check who owns the folder.", dir)).Because(err)
 	}
 	return loadSelfSigned(dir, hosts, now())
+}
+
+func nameable(host string) bool {
+	c := x509.Certificate{}
+	addHost(&c, host)
+	return c.VerifyHostname(host) == nil && !strings.ContainsFunc(host, func(r rune) bool { return r > unicode.MaxASCII })
+}
+
+func addHost(c *x509.Certificate, host string) {
+	if ip := net.ParseIP(host); ip != nil {
+		c.IPAddresses = append(c.IPAddresses, ip)
+	} else {
+		c.DNSNames = append(c.DNSNames, host)
+	}
 }
 
 func loadSelfSigned(dir string, hosts []string, now time.Time) (tls.Certificate, error) {
@@ -114,11 +133,7 @@ func selfSignedTemplate(hosts []string, now time.Time) (*x509.Certificate, error
 		BasicConstraintsValid: true,
 	}
 	for _, h := range hosts {
-		if ip := net.ParseIP(h); ip != nil {
-			t.IPAddresses = append(t.IPAddresses, ip)
-		} else {
-			t.DNSNames = append(t.DNSNames, h)
-		}
+		addHost(t, h)
 	}
 	return t, nil
 }

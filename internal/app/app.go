@@ -1,0 +1,206 @@
+package app
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/sealpost/sealpost/internal/audit"
+	"github.com/sealpost/sealpost/internal/config"
+	"github.com/sealpost/sealpost/internal/fault"
+	"github.com/sealpost/sealpost/internal/identity"
+	"github.com/sealpost/sealpost/internal/keyring"
+	"github.com/sealpost/sealpost/internal/mail"
+	"github.com/sealpost/sealpost/internal/mail/capture"
+	"github.com/sealpost/sealpost/internal/mail/diagnose"
+	"github.com/sealpost/sealpost/internal/mail/letter"
+	"github.com/sealpost/sealpost/internal/mail/outbox"
+	"github.com/sealpost/sealpost/internal/operator"
+	"github.com/sealpost/sealpost/internal/store"
+	"github.com/sealpost/sealpost/internal/vault"
+	"github.com/sealpost/sealpost/internal/worker"
+)
+
+// databaseFile is the name of the SQLite file in the data folder.
+const databaseFile = "sealpost.db"
+
+// Outside is what the program takes from the world around it. The zero
+// Outside is the real world.
+type Outside struct {
+	// Now is the clock of everything; nil means the real one.
+	Now func() time.Time
+	// MailRoots vouch for mail servers; nil means the system's.
+	MailRoots *x509.CertPool
+}
+
+// Options are what New needs beside the operator's configuration.
+type Options struct {
+	// Log receives what happens. Nil means slog.Default.
+	Log *slog.Logger
+	// Existing refuses to make a new installation: a mistyped data folder is
+	// then a fault and not an empty Sealpost.
+	Existing bool
+	Outside  Outside
+}
+
+// App is the domains, wired, without a listener.
+type App struct {
+	cfg     config.Config
+	out     Outside
+	log     *slog.Logger
+	events  *eventCounter
+	bell    bell
+	url     atomic.Pointer[string]
+	db      *store.DB
+	keys    *keyring.Keyring
+	audit   *audit.Log
+	letters *letter.Catalogue
+	outbox  *outbox.Outbox
+	mail    *mail.Service
+	// capture is nil where the operator switched it off.
+	capture *capture.Mailbox
+	doctor  *diagnose.Doctor
+	users   *identity.Service
+	vault   *vault.Service
+	door    *operator.Door
+	// metrics is nil where nobody asks for them.
+	metrics *metrics
+}
+
+// New opens the database and builds the domains.
+func New(ctx context.Context, cfg config.Config, o Options) (*App, error) {
+	a := &App{cfg: cfg, out: o.Outside, log: o.Log}
+	if a.log == nil {
+		a.log = slog.Default()
+	}
+	if a.out.Now == nil {
+		a.out.Now = time.Now
+	}
+	local := localURL(cfg.Listen)
+	a.url.Store(&local)
+	if o.Existing {
+		if err := exists(cfg); err != nil {
+			return nil, err
+		}
+	}
+	if err := a.open(ctx, o.Outside.Now); err != nil {
+		return nil, errors.Join(err, a.Close())
+	}
+	if err := a.build(); err != nil {
+		return nil, errors.Join(err, a.Close())
+	}
+	return a, nil
+}
+
+// exists refuses a data folder in which no Sealpost lives.
+func exists(cfg config.Config) error {
+	if !cfg.Database.IsZero() {
+		return nil
+	}
+	_, err := os.Stat(filepath.Join(cfg.DataDir, databaseFile))
+	if errors.Is(err, os.ErrNotExist) {
+		return fault.NotFound(fmt.Sprintf("There is no Sealpost in the folder %s. Name its folder with --data, or start one with sealpost serve.", cfg.DataDir)).Because(err)
+	}
+	return nil
+}
+
+// open opens the database and the keyring. A nil clock leaves time to the
+// database.
+func (a *App) open(ctx context.Context, now func() time.Time) (err error) {
+	a.db, err = store.Open(ctx, store.Config{
+		Path: filepath.Join(a.cfg.DataDir, databaseFile), URL: a.cfg.Database, Now: now, Log: a.log,
+	})
+	if err != nil {
+		return err
+	}
+	root, err := keyring.LoadOrCreateRootKey(a.cfg.RootKey)
+	if err != nil {
+		return err
+	}
+	a.keys, err = keyring.Open(ctx, keyring.Config{DB: a.db, Root: root, Now: a.out.Now})
+	return err
+}
+
+// build makes the domains, from the ones that know nobody to the ones that
+// know most.
+func (a *App) build() (err error) {
+	a.events = newEventCounter(a.log.Handler())
+	a.audit = audit.New(audit.Config{DB: a.db, Keys: a.keys, Log: slog.New(a.events)})
+	if a.letters, err = letter.New(); err != nil {
+		return err
+	}
+	a.outbox = outbox.New(outbox.Config{DB: a.db, Keys: a.keys, Audit: a.audit, Letters: a.letters, Wake: a.bell.ring})
+	if a.cfg.CaptureListen != "" {
+		a.capture = capture.New(capture.Config{DB: a.db, Keys: a.keys, Audit: a.audit, Log: a.log})
+	}
+	var late lateVault
+	a.mail = mail.New(mail.Config{
+		DB: a.db, Keys: a.keys, Audit: a.audit, Letters: a.letters, Gate: a.outbox, Secrets: &late,
+		CaptureAddr: a.captureAddr, Deny: a.cfg.DenyMailTo, Roots: a.out.MailRoots, Now: a.out.Now, Log: a.log,
+	})
+	a.doctor, err = diagnose.New(diagnose.Config{Mail: a.mail, Letters: a.letters, DB: a.db, Now: a.out.Now})
+	if err != nil {
+		return err
+	}
+	a.users, err = identity.New(identity.Config{
+		DB: a.db, Keys: a.keys, Audit: a.audit, Outbox: a.outbox, Letters: a.letters, Holdings: &late,
+		Now: a.out.Now, Log: a.log,
+	})
+	if err != nil {
+		return err
+	}
+	a.vault, err = vault.New(vault.Config{
+		DB: a.db, Keys: a.keys, Audit: a.audit, Users: a.users, Uses: a.usesOf, Now: a.out.Now, Log: a.log,
+	})
+	if err != nil {
+		return err
+	}
+	late.Service = a.vault
+	a.door = operator.New(operator.Config{
+		DB: a.db, Keys: a.keys, Audit: a.audit, Outbox: a.outbox, Mail: a.mail, Doctor: a.doctor, Users: a.users,
+		Columns: sealedColumns(), LocalURL: func() string { return *a.url.Load() }, Now: a.out.Now,
+	})
+	return nil
+}
+
+// sealedColumns are the columns of sealed values of all rooms: one that is
+// missing here could not be opened after the keys were rotated.
+func sealedColumns() []keyring.Column {
+	return slices.Concat(identity.SealedColumns(), mail.SealedColumns(), outbox.SealedColumns(), vault.SealedColumns(), capture.SealedColumns())
+}
+
+// captureAddr returns where the capture mailbox listens, and "" while it does
+// not.
+func (a *App) captureAddr() string {
+	if a.capture == nil {
+		return ""
+	}
+	return a.capture.Addr()
+}
+
+// Door returns the commands that a person at the machine's shell may give.
+func (a *App) Door() *operator.Door { return a.door }
+
+// Close closes the database.
+func (a *App) Close() error {
+	if a.db == nil {
+		return nil
+	}
+	return a.db.Close()
+}
+
+// bell wakes the delivery loop, once there is one.
+type bell struct{ loop atomic.Pointer[worker.Handle] }
+
+func (b *bell) ring() {
+	if loop := b.loop.Load(); loop != nil {
+		loop.Wake()
+	}
+}

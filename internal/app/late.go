@@ -1,0 +1,29 @@
+package app
+
+import (
+	"context"
+
+	"github.com/sealpost/sealpost/internal/mail"
+	"github.com/sealpost/sealpost/internal/store"
+	"github.com/sealpost/sealpost/internal/vault"
+)
+
+// lateVault is the vault for rooms that are built before it and that it needs
+// itself. It is filled before anybody can ask.
+type lateVault struct{ *vault.Service }
+
+// Current returns what an account signs in with now.
+func (l *lateVault) Current(ctx context.Context, accountID string) (mail.Credential, error) {
+	login, password, version, err := l.CurrentCredential(ctx, accountID)
+	return mail.Credential{Login: login, Password: password, Version: version}, err
+}
+
+// usesOf tells the vault where mail uses an account.
+func (a *App) usesOf(tx *store.Tx, accountID string) ([]vault.Use, error) {
+	uses, err := a.mail.UsesOf(tx, accountID)
+	out := make([]vault.Use, len(uses))
+	for i, u := range uses {
+		out[i] = vault.Use(u)
+	}
+	return out, err
+}
