@@ -23,6 +23,7 @@ import (
 	"github.com/sealpost/sealpost/internal/secret"
 	"github.com/sealpost/sealpost/internal/store"
 	"github.com/sealpost/sealpost/internal/store/storetest"
+	"github.com/sealpost/sealpost/internal/vault"
 )
 
 // password is one that nobody finds fault with.
@@ -38,6 +39,7 @@ type house struct {
 	box   *outbox.Outbox
 	mail  *mail.Service
 	users *identity.Service
+	vault *vault.Service
 	grace actor.Actor
 }
 
@@ -61,6 +63,8 @@ func build(b *testing.B, db *store.DB) *house {
 	h.box = outbox.New(outbox.Config{DB: db, Keys: h.keys, Letters: letters, Audit: h.audit})
 	h.mail = mail.New(mail.Config{DB: db, Keys: h.keys, Audit: h.audit, Letters: letters, Gate: h.box, Log: quiet})
 	h.users, err = identity.New(identity.Config{DB: db, Keys: h.keys, Audit: h.audit, Outbox: h.box, Letters: letters, Log: quiet})
+	must(b, err)
+	h.vault, err = vault.New(vault.Config{DB: db, Keys: h.keys, Audit: h.audit, Users: h.users, Log: quiet})
 	must(b, err)
 	token, err := h.users.SetupLink(b.Context())
 	must(b, err)
