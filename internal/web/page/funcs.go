@@ -46,6 +46,9 @@ func funcs(asset func(string) string, now func() time.Time) template.FuncMap {
 		},
 		"tag":  func(text, tone string) Tag { return Tag{Text: text, Tone: tone} },
 		"copy": func(id, label, text string) Copy { return Copy{ID: id, Label: label, Text: text} },
+		"empty": func(title, text, path, action string) Empty {
+			return Empty{Title: title, Text: text, Path: path, Action: action}
+		},
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 func samples() []page.Page {
 	return slices.Concat(
 		frameSamples(),
+		mailSamples(),
 	)
 }
 

@@ -1,0 +1,228 @@
+package page
+
+import (
+	"time"
+)
+
+// MailSettings is the page of the mail server: how it stands, its settings,
+// their test, and the certificates that are trusted for it.
+type MailSettings struct {
+	Base
+	State MailState
+	Form  MailForm
+	Test  MailTest
+	Trust MailTrust
+	// Set tells that there is a mail server.
+	Set bool
+	// Ask names the dialog that is open, for browsers without scripts.
+	Ask string
+}
+
+// Template names the file.
+func (*MailSettings) Template() string { return "mail_settings" }
+
+// MailForm is what was typed, or what is stored.
+type MailForm struct {
+	Revision int64
+	// Kind is "smtp" or "capture". HasCapture tells that there is a choice.
+	Kind       string
+	HasCapture bool
+
+	Host, Port                         string
+	SenderAddress, SenderName, ReplyTo string
+	// AccessURL is the site's; Browser is the address that the page was asked
+	// for by.
+	AccessURL, Browser string
+	// AskOwnPassword tells that a new Access URL wants a proof of who one is.
+	AskOwnPassword bool
+
+	// SignIn tells that the server wants a sign-in, Auth which: "typed" or
+	// "account".
+	SignIn         bool
+	Auth, Username string
+	// PasswordSetAt is when the stored password was typed; zero without one.
+	PasswordSetAt  time.Time
+	PasswordAction string
+	// PasswordLost tells that one was typed, which no page ever shows again.
+	PasswordLost bool
+	// Bound is what the stored password is bound to, for the script.
+	Bound string
+	// Account is the chosen one's id; AccountText is what Accounts were
+	// searched by.
+	Account, AccountText string
+	Accounts             []AccountChoice
+
+	Security string
+	// ClearAccepted tells that somebody accepted that the password travels in
+	// clear.
+	ConfirmClear  string
+	ClearAccepted bool
+
+	Mechanism, LocalName                                          string
+	TimeoutConnect, TimeoutGreeting, TimeoutCommand, TimeoutFinal string
+
+	// Candidates are certificates that will be trusted once this is saved.
+	Candidates []Certificate
+	// TestToken vouches for a test that these values passed.
+	TestToken string
+	// Tested tells that the stored settings passed a test.
+	Tested bool
+	// OfferAnyway shows the button that saves without one.
+	OfferAnyway bool
+
+	Presets []Preset
+	// PresetHint is what the chosen preset says.
+	PresetHint string
+}
+
+// Plain tells that nothing under Advanced is set.
+func (f MailForm) Plain() bool {
+	return f.Mechanism == "" && f.LocalName == "" && f.ReplyTo == "" &&
+		f.TimeoutConnect == "" && f.TimeoutGreeting == "" && f.TimeoutCommand == "" && f.TimeoutFinal == ""
+}
+
+// Elsewhere tells that the Access URL is not the address in the browser.
+func (f MailForm) Elsewhere() bool { return f.AccessURL != "" && f.AccessURL != f.Browser }
+
+// Kinds are the mail servers to choose from.
+func (f MailForm) Kinds() []Option {
+	return []Option{
+		{Value: "smtp", Label: "Other SMTP server", Help: "your own or a provider's"},
+		{Value: "capture", Label: "Capture mailbox on this machine", Help: "for trying out"},
+	}
+}
+
+// Securities are the ways to connect, named by what happens on the wire.
+func (f MailForm) Securities() []Option {
+	return []Option{
+		{Value: "none", Label: "None", Help: "nothing is encrypted"},
+		{Value: "implicit", Label: "SSL", Help: "TLS from the start"},
+		{Value: "starttls", Label: "TLS", Help: "STARTTLS, required"},
+	}
+}
+
+// Mechanisms are the ways to sign in.
+func (f MailForm) Mechanisms() []Option {
+	return []Option{
+		{Value: "", Label: "The strongest that is offered"},
+		{Value: "SCRAM-SHA-256", Label: "SCRAM-SHA-256"},
+		{Value: "SCRAM-SHA-1", Label: "SCRAM-SHA-1"},
+		{Value: "CRAM-MD5", Label: "CRAM-MD5"},
+		{Value: "PLAIN", Label: "PLAIN"},
+		{Value: "LOGIN", Label: "LOGIN"},
+	}
+}
+
+// Preset fills the form for a provider.
+type Preset struct {
+	Key, Name, Host, Port, Security string
+	SignIn                          bool
+	Hint                            string
+}
+
+// AccountChoice is an account that can sign in to the mail server.
+type AccountChoice struct {
+	ID, Resource, Name string
+	// PasswordAt is when its password was set, and PasswordBy by whom; zero
+	// while there is none.
+	PasswordAt time.Time
+	PasswordBy string
+	// Foreign tells that it is somebody else's: it stays, but shows nothing.
+	Foreign bool
+}
+
+// MailTrust are the certificates that are trusted for the mail server.
+type MailTrust struct {
+	Certificates []Certificate
+	// Can tells that there is a server to trust them for.
+	Can bool
+	// NeedsPassword tells that the typed password is bound to them; User and
+	// Server say which it is.
+	NeedsPassword bool
+	User, Server  string
+	// Mode is the choice that was made for an upload.
+	Mode string
+	// Alert is why a change was not made.
+	Alert string
+}
+
+// Certificate is everything that a page shows of one.
+type Certificate struct {
+	Subject, Issuer     string
+	Names               []string
+	NotBefore, NotAfter time.Time
+	Key, Signature      string
+	Fingerprint, Serial string
+	SelfSigned, CA      bool
+	// Ends is a word about its end, EndsTone how it is meant.
+	Ends, EndsTone string
+
+	// Hex is the fingerprint without colons; Mode, AddedBy and AddedAt are of
+	// one that is trusted.
+	Hex, Mode, AddedBy string
+	AddedAt            time.Time
+
+	// Place says what it is in the chain that a server showed.
+	Place string
+	// Trust and Pin are what the buttons send, empty where they would not
+	// help.
+	Trust, Pin string
+	// Value is what a form carries of a certificate that will be trusted.
+	Value string
+}
+
+// Pinned tells that the key is pinned, whatever the certificate says.
+func (c Certificate) Pinned() bool { return c.Mode == "pin" }
+
+// MailTest is a test of settings.
+type MailTest struct {
+	// To is where its mail goes.
+	To string
+	// Ran tells that there is a result.
+	Ran, Passed  bool
+	Steps        []CheckStep
+	Server, Sent string
+	Took         time.Duration
+	Transcript   []string
+}
+
+// FailedAt returns the title of the step that failed.
+func (t MailTest) FailedAt() string {
+	for _, s := range t.Steps {
+		if s.Is == "bad" {
+			return s.Title
+		}
+	}
+	return ""
+}
+
+// TookText is how long the test took.
+func (t MailTest) TookText() string { return Took(t.Took) }
+
+// CheckStep is one step of a test.
+type CheckStep struct {
+	Key, Title string
+	// Is is "run", "ok", "warn", "bad" or "skip".
+	Is                           string
+	Detail, Advice, Command, Raw string
+	Lines                        []string
+	Took                         time.Duration
+	Chain                        []Certificate
+}
+
+// Mark is the sign before the step, Word the same to hear.
+func (s CheckStep) Mark() string {
+	return map[string]string{"run": "…", "ok": "✓", "warn": "!", "bad": "✕", "skip": "–"}[s.Is]
+}
+
+// Word says how the step stands.
+func (s CheckStep) Word() string {
+	return map[string]string{"run": "Under way", "ok": "Done", "warn": "Done, look at it", "bad": "Failed", "skip": "Left out"}[s.Is]
+}
+
+// Told tells that the step needs a box of its own: what failed, or what to
+// look at.
+func (s CheckStep) Told() bool { return s.Is == "bad" || s.Advice != "" }
+
+// TookText is how long the step took.
+func (s CheckStep) TookText() string { return Took(s.Took) }
