@@ -134,7 +134,8 @@ func (l *Lab) refused() []Case {
 	ofOld := l.Make(Order{DNS: []string{Host}, By: oldRoot})
 	short := l.Make(Order{DNS: []string{Host}, By: root, Key: RSA1024})
 	shortSelf := l.Make(Order{DNS: []string{Host}, Key: RSA1024})
-	curve := l.Make(Order{DNS: []string{Host}, By: root, Key: P224})
+	curve := l.Make(Order{Name: "Small Curve Root", CA: true, Key: P224})
+	ofCurve := l.Make(Order{DNS: []string{Host}, By: curve})
 	strong := l.Make(Order{Name: "RSA Root", CA: true, Key: RSA2048})
 	sha := l.Make(Order{DNS: []string{Host}, By: strong, Signature: "SHA-1"})
 	md := l.Make(Order{DNS: []string{Host}, By: strong, Signature: "MD5"})
@@ -147,7 +148,7 @@ func (l *Lab) refused() []Case {
 		{ID: "C16", What: "imported authority expired", Host: Host, Server: ofOld.TLS(), Import: one(oldRoot)},
 		{ID: "C17a", What: "RSA of 1024 bits", Host: Host, Server: short.TLS(), Import: one(root)},
 		{ID: "C17b", What: "RSA of 1024 bits, pinned", Host: Host, Server: shortSelf.TLS(), Pin: one(shortSelf)},
-		{ID: "C17c", What: "curve of 224 bits", Host: Host, Server: curve.TLS(), Import: one(root)},
+		{ID: "C17c", What: "authority with a curve of 224 bits", Host: Host, Server: ofCurve.TLS(curve), Import: one(curve)},
 		{ID: "C19a", What: "signed with SHA-1", Host: Host, Server: sha.TLS(), Import: one(strong)},
 		{ID: "C19b", What: "signed with MD5", Host: Host, Server: md.TLS(), Import: one(strong)},
 		{ID: "C20", What: "TLS 1.1 at most", Host: Host, Server: old.TLS(), Import: one(root), Old: true},
