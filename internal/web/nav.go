@@ -120,7 +120,7 @@ func mailBanner(profile mail.Profile, set bool, gate outbox.Gate, manages bool) 
 		b.Tone, b.Text, b.More = "warn", "Mail is on hold after a restore.", "Letters from before it could go out twice."
 	case profile.Kind == mail.KindCapture:
 		b.Tone, b.Text, b.More = "note", "Mail does not leave this machine.", "The capture mailbox keeps it."
-		b.Path, b.Action = "/admin/capture", "Open the mailbox"
+		b.Path, b.Action = "/admin/mail/capture", "Open the mailbox"
 		return b
 	default:
 		return nil

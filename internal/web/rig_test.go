@@ -20,6 +20,7 @@ import (
 	"github.com/sealpost/sealpost/internal/identity"
 	"github.com/sealpost/sealpost/internal/keyring"
 	"github.com/sealpost/sealpost/internal/mail"
+	"github.com/sealpost/sealpost/internal/mail/capture"
 	"github.com/sealpost/sealpost/internal/mail/diagnose"
 	"github.com/sealpost/sealpost/internal/mail/letter"
 	"github.com/sealpost/sealpost/internal/mail/outbox"
@@ -27,6 +28,7 @@ import (
 	"github.com/sealpost/sealpost/internal/server"
 	"github.com/sealpost/sealpost/internal/store"
 	"github.com/sealpost/sealpost/internal/store/storetest"
+	"github.com/sealpost/sealpost/internal/vault"
 	"github.com/sealpost/sealpost/internal/web"
 )
 
@@ -36,16 +38,18 @@ const accessURL = "https://vault.example.org:7272"
 
 // rig is an installation behind a real HTTPS listener.
 type rig struct {
-	t     *testing.T
-	db    *store.DB
-	clock *storetest.Clock
-	users *identity.Service
-	mail  *mail.Service
-	box   *outbox.Outbox
-	audit *audit.Log
-	site  *web.Site
-	srv   *httptest.Server
-	log   *bytes.Buffer
+	t       *testing.T
+	db      *store.DB
+	clock   *storetest.Clock
+	users   *identity.Service
+	vault   *vault.Service
+	mail    *mail.Service
+	capture *capture.Mailbox
+	box     *outbox.Outbox
+	audit   *audit.Log
+	site    *web.Site
+	srv     *httptest.Server
+	log     *bytes.Buffer
 }
 
 // empty is an installation that nobody set up.
@@ -69,10 +73,14 @@ func empty(t *testing.T, db *store.DB, clock *storetest.Clock) *rig {
 		DB: db, Keys: keys, Audit: r.audit, Outbox: r.box, Letters: letters, Now: clock.Now, Log: quiet,
 	})
 	r.must(err)
+	r.vault, err = vault.New(vault.Config{DB: db, Keys: keys, Audit: r.audit, Users: r.users, Now: clock.Now, Log: quiet})
+	r.must(err)
+	r.users.Holdings = r.vault
+	r.capture = capture.New(capture.Config{DB: db, Keys: keys, Audit: r.audit, Log: quiet})
 	doctor, err := diagnose.New(diagnose.Config{Mail: r.mail, Letters: letters, DB: db, Now: clock.Now})
 	r.must(err)
 	r.site, err = web.New(web.Config{
-		Users: r.users, Mail: r.mail, Doctor: doctor, Outbox: r.box, Audit: r.audit, DB: db, Letters: letters,
+		Users: r.users, Vault: r.vault, Capture: r.capture, Mail: r.mail, Doctor: doctor, Outbox: r.box, Audit: r.audit, DB: db, Letters: letters,
 		Log: slog.New(slog.NewTextHandler(r.log, nil)), Now: clock.Now, Version: "test",
 	})
 	r.must(err)

@@ -9,21 +9,26 @@ import (
 	"github.com/sealpost/sealpost/internal/audit"
 	"github.com/sealpost/sealpost/internal/identity"
 	"github.com/sealpost/sealpost/internal/mail"
+	"github.com/sealpost/sealpost/internal/mail/capture"
 	"github.com/sealpost/sealpost/internal/mail/diagnose"
 	"github.com/sealpost/sealpost/internal/mail/letter"
 	"github.com/sealpost/sealpost/internal/mail/outbox"
 	"github.com/sealpost/sealpost/internal/store"
+	"github.com/sealpost/sealpost/internal/vault"
 	"github.com/sealpost/sealpost/internal/web/page"
 	"github.com/sealpost/sealpost/internal/web/static"
 )
 
-// Config is what the web interface needs. All but Log, Now and Version is
-// required.
+// Config is what the web interface needs. All but Capture, Log, Now
+// and Version is required.
 type Config struct {
-	Users   *identity.Service
-	Mail    *mail.Service
-	Doctor  *diagnose.Doctor
-	Outbox  *outbox.Outbox
+	Users  *identity.Service
+	Vault  *vault.Service
+	Mail   *mail.Service
+	Doctor *diagnose.Doctor
+	Outbox *outbox.Outbox
+	// Capture is the capture mailbox; nil where there is none.
+	Capture *capture.Mailbox
 	Audit   *audit.Log
 	DB      *store.DB
 	Letters *letter.Catalogue
@@ -48,7 +53,7 @@ type Site struct {
 
 // New parses the templates and builds the routes.
 func New(c Config) (*Site, error) {
-	if c.Users == nil || c.Mail == nil || c.Doctor == nil || c.Outbox == nil || c.Audit == nil || c.DB == nil || c.Letters == nil {
+	if c.Users == nil || c.Vault == nil || c.Mail == nil || c.Doctor == nil || c.Outbox == nil || c.Audit == nil || c.DB == nil || c.Letters == nil {
 		return nil, errors.New("web: a part of the configuration is missing")
 	}
 	if c.Log == nil {

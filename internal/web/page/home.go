@@ -11,6 +11,8 @@ type Home struct {
 	Name string
 	// Steps lead through a fresh installation; nil once all are done.
 	Steps []FirstStep
+	// Waiting is what this user should look at.
+	Waiting []Waiting
 	// Mail is how mail stands, for who manages it.
 	Mail *MailState
 	// Deliveries are those of the last days; nil for who may not see them.
@@ -55,3 +57,6 @@ type HomeResource struct {
 	Accounts       int
 	ChangedAt      time.Time
 }
+
+// Waiting is something to look at, and where.
+type Waiting struct{ Text, Tone, Path, Action string }

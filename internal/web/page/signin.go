@@ -32,3 +32,37 @@ type Carried struct{ Name, Value string }
 
 // Template names the file.
 func (*Prove) Template() string { return "prove" }
+
+// Forgot asks whom a link to a new password goes to.
+type Forgot struct {
+	Base
+	Login string
+	// Sent tells that the request was taken, whatever came of it.
+	Sent bool
+}
+
+// Template names the file.
+func (*Forgot) Template() string { return "forgot" }
+
+// Code asks for the code of a one-time link.
+type Code struct {
+	Base
+	// Invitation tells an invitation from a lost password.
+	Invitation bool
+}
+
+// Template names the file.
+func (*Code) Template() string { return "code" }
+
+// Choose asks who holds a one-time link for their new password.
+type Choose struct {
+	Base
+	Invitation               bool
+	Name, Login, Email, Role string
+	// Code is what was typed or linked.
+	Code      string
+	MinLength int
+}
+
+// Template names the file.
+func (*Choose) Template() string { return "choose" }
