@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/sealpost/sealpost/internal/actor"
@@ -71,8 +72,9 @@ type Config struct {
 // Service holds the operations. It is safe for use by several goroutines.
 type Service struct {
 	Config
-	pool  *pool
-	words *dictionary
+	pool *pool
+	// words is read when the first password is judged: a start pays nothing.
+	words func() *dictionary
 	// decoy is a hash that no password fits, checked in place of the one that
 	// an unknown user does not have.
 	decoy string
@@ -98,7 +100,7 @@ func New(c Config) (*Service, error) {
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}
-	s := &Service{Config: c, pool: newPool(), words: newDictionary()}
+	s := &Service{Config: c, pool: newPool(), words: sync.OnceValue(newDictionary)}
 	salt, err := s.bytes(saltSize)
 	if err != nil {
 		return nil, err

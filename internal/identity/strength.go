@@ -52,7 +52,7 @@ func (s *Service) CheckPassword(words []string, password secret.Value) (Strength
 	if n > maxPassword || len(plain) > 4*maxPassword || !utf8.ValidString(plain) {
 		return Strength{}, fault.Invalid("password", fmt.Sprintf("Choose a password of at most %d characters.", maxPassword))
 	}
-	bits := s.words.bits(plain, words)
+	bits := s.words().bits(plain, words)
 	st := Strength{}
 	for score, from := range scoreBits {
 		if bits >= from {
@@ -98,8 +98,9 @@ type dictionary struct {
 }
 
 func newDictionary() *dictionary {
-	d := &dictionary{rank: map[string]int{}}
-	for _, w := range strings.Fields(passwordList) {
+	words := strings.Fields(passwordList)
+	d := &dictionary{rank: make(map[string]int, len(words))}
+	for _, w := range words {
 		d.add(w, len(d.rank)+1)
 	}
 	return d

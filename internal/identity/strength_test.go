@@ -1,6 +1,8 @@
 package identity_test
 
 import (
+	"os"
+	"strings"
 	"testing"
 
 	"github.com/sealpost/sealpost/internal/fault"
@@ -31,6 +33,14 @@ func TestPasswordStrength(t *testing.T) {
 		{"GraceHopper1906", false, 0},
 		{"ghopper@example", false, 0},
 		{"iloveyouforever", false, 0},
+		{"Liverpool-Gerrard8", false, 0},
+		{"MinecraftPikachu1", false, 0},
+		{"Schalke04Fussball", false, 0},
+		{"m1cha3ljacks0n!", false, 0},
+		{"contrasena123456", false, 0},
+		{"letmeinletmein99", false, 0},
+		{"5555566666777777", false, 0},
+		{"ronaldoseptember", false, 0},
 		{"gherkin-anvil-sextant", true, 3},
 		{"tRx8-mQpz-44kd", true, 3},
 		{"violet-tugboat-harbour", true, 3},
@@ -62,4 +72,30 @@ func FuzzCheckPassword(f *testing.F) {
 			t.Errorf("%q: %+v, %v", password, st, err)
 		}
 	})
+}
+
+// TestTheListOfKnownPasswords holds the list's form: small, each word once,
+// and none of it taken, also not doubled and with a year.
+func TestTheListOfKnownPasswords(t *testing.T) {
+	list, err := os.ReadFile("passwords.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	words := strings.Fields(string(list))
+	if len(list) > 40_000 || len(words) < 3000 {
+		t.Errorf("%d words in %d bytes, want at least 3000 in 40000", len(words), len(list))
+	}
+	r := onSQLite(t)
+	seen := map[string]bool{}
+	for _, w := range words {
+		if seen[w] || w != strings.ToLower(w) {
+			t.Errorf("%q stands twice or has capitals", w)
+		}
+		seen[w] = true
+		for _, password := range []string{w, w + w, strings.ToUpper(w[:1]) + w[1:] + "2026!"} {
+			if _, err := r.id.CheckPassword(nil, secret.New(password)); err == nil {
+				t.Errorf("%q is taken", password)
+			}
+		}
+	}
 }
