@@ -69,10 +69,13 @@ type order struct {
 
 // orderOf returns the order of a name. Only these reach a statement.
 func orderOf(sort string) (order, error) {
+	if sort == "" {
+		sort = "name"
+	}
 	name, down := strings.CutPrefix(sort, "-")
 	o := order{name: sort, down: down}
 	switch name {
-	case "", "name":
+	case "name":
 		o.columns = []string{"r.name_key", "r.id"}
 	case "type":
 		o.columns = []string{"r.type_key", "r.name_key", "r.id"}

@@ -272,11 +272,11 @@ func (s *Service) DeleteResource(ctx context.Context, by actor.Actor, id, typedN
 		if err != nil {
 			return err
 		}
-		if err := identity.RequireProof(by, s.Now()); err != nil {
-			return err
-		}
 		if tidyLine(typedName) != r.Name {
 			return fault.Invalid("typed_name", fmt.Sprintf("Type the name of the resource to delete it: %s", r.Name))
+		}
+		if err := identity.RequireProof(by, s.Now()); err != nil {
+			return err
 		}
 		accounts, err := accountsOf(tx, id)
 		if err != nil {
