@@ -28,7 +28,6 @@ var binary = sync.OnceValues(func() (string, error) {
 	// TestMain ends.
 	path := filepath.Join(workshop, "sealpost")
 	build := exec.Command("go", "build", "-tags", "failpoints", "-o", path, "../../cmd/sealpost")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if said, err := build.CombinedOutput(); err != nil {
 		return "", errors.New(string(said))
 	}
