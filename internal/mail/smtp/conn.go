@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/sealpost/sealpost/internal/mail/sasl"
+	"github.com/sealpost/sealpost/internal/secret"
 )
 
 // maxAuthLine is the longest AUTH line, RFC 4954 4.
@@ -32,6 +33,8 @@ type Conn struct {
 	tls     bool
 	// broken is set once nothing may be said on the connection any more.
 	broken bool
+	// secrets are what was said in the sign-in, as it was said and in plain.
+	secrets []string
 	last   time.Time
 }
 
@@ -249,10 +252,11 @@ func (c *Conn) exchange(ctx context.Context, m sasl.Mechanism) error {
 	}
 	line, shown := "AUTH "+m.Name(), "AUTH "+m.Name()
 	pending := false
+	c.secrets = append(c.secrets, c.cfg.Auth.Password.Reveal())
+	encoded := c.encode(initial)
 	if has {
-		encoded := base64.StdEncoding.EncodeToString([]byte(initial.Reveal()))
 		if len(line)+1+len(encoded)+2 <= maxAuthLine {
-			line, shown = line+" "+encoded, shown+" [credentials]"
+			line, shown = line+" "+encoded, shown+" "+credentials
 		} else {
 			pending = true
 		}
@@ -262,7 +266,7 @@ func (c *Conn) exchange(ctx context.Context, m sasl.Mechanism) error {
 		return err
 	}
 	if pending && reply.Code == 334 {
-		reply, err = c.say(ctx, StageAuth, base64.StdEncoding.EncodeToString([]byte(initial.Reveal())), "[credentials]")
+		reply, err = c.say(ctx, StageAuth, encoded, credentials)
 		if err != nil {
 			return err
 		}
@@ -279,7 +283,7 @@ func (c *Conn) exchange(ctx context.Context, m sasl.Mechanism) error {
 		if err != nil {
 			return c.cancelAuth(ctx, err)
 		}
-		reply, err = c.say(ctx, StageAuth, base64.StdEncoding.EncodeToString([]byte(answer.Reveal())), "[credentials]")
+		reply, err = c.say(ctx, StageAuth, c.encode(answer), credentials)
 		if err != nil {
 			return err
 		}
@@ -291,6 +295,31 @@ func (c *Conn) exchange(ctx context.Context, m sasl.Mechanism) error {
 		return &Error{Stage: StageAuth, Kind: KindProtocol, Err: err}
 	}
 	return nil
+}
+
+// credentials stands in a transcript for what must not.
+const credentials = "[credentials]"
+
+// encode returns what is said for v, and remembers it for hide.
+func (c *Conn) encode(v secret.Value) string {
+	encoded := base64.StdEncoding.EncodeToString([]byte(v.Reveal()))
+	c.secrets = append(c.secrets, encoded)
+	return encoded
+}
+
+// minHidden is the shortest text that hide looks for: a shorter one stands in
+// innocent words.
+const minHidden = 4
+
+// hide takes out of a server's words what was said in the sign-in. Some servers
+// repeat what they did not understand.
+func (c *Conn) hide(text string) string {
+	for _, s := range c.secrets {
+		if len(s) >= minHidden {
+			text = strings.ReplaceAll(text, s, credentials)
+		}
+	}
+	return text
 }
 
 // cancelAuth takes an exchange back (RFC 4954 4: a lone "*").
@@ -400,8 +429,13 @@ func (c *Conn) readNow(ctx context.Context, stage Stage) (Reply, error) {
 	if err != nil {
 		return reply, c.ioError(ctx, stage, err)
 	}
-	for _, l := range reply.Lines {
-		c.cfg.Transcript.add("S:", strings.TrimSpace(fmt.Sprintf("%d %s %s", reply.Code, reply.Enhanced, l)))
+	for i, l := range reply.Lines {
+		told := c.hide(l)
+		c.cfg.Transcript.add("S:", Reply{Code: reply.Code, Enhanced: reply.Enhanced, Lines: []string{told}}.String())
+		// A challenge is for the mechanism, which needs it as it is.
+		if stage != StageAuth || reply.Code != 334 {
+			reply.Lines[i] = told
+		}
 	}
 	c.last = time.Now()
 	if reply.Code == 421 {
