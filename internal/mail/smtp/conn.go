@@ -6,7 +6,6 @@ import (
 	"crypto/tls"
 	"encoding/base64"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/netip"
@@ -35,7 +34,7 @@ type Conn struct {
 	broken bool
 	// secrets are what was said in the sign-in, as it was said and in plain.
 	secrets []string
-	last   time.Time
+	last    time.Time
 }
 
 // Dial connects, greets, encrypts and signs in. The error is an *Error.
