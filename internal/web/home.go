@@ -1,60 +1,125 @@
 package web
 
 import (
-	"fmt"
+	"time"
 
 	"github.com/sealpost/sealpost/internal/actor"
 	"github.com/sealpost/sealpost/internal/audit"
 	"github.com/sealpost/sealpost/internal/identity"
+	"github.com/sealpost/sealpost/internal/vault"
 	"github.com/sealpost/sealpost/internal/web/page"
 )
 
+const (
+	// homeDays is how many days of deliveries Home shows.
+	homeDays = 14
+	// horizon is how far Home looks ahead.
+	horizon = 30 * 24 * time.Hour
+	// homeRows bounds its lists.
+	homeRows = 6
+)
+
+// home shows to each what they may see, as the operations decide it.
 func (s *Site) home(v *visit) error {
-	recent, err := s.Audit.Search(v.ctx(), v.by, audit.Filter{ActorID: v.by.UserID, Limit: 8})
-	if err != nil {
-		return err
-	}
 	p := &page.Home{Name: v.by.Name}
 	p.Title = "Home"
-	for _, e := range recent.Entries {
-		p.Recent = append(p.Recent, entryRow(e))
-	}
-	if p.Waiting, err = s.waiting(v); err != nil {
-		return err
+	for _, add := range []func(*visit, *page.Home) error{s.homeVault, s.homeMail, s.homeDeliveries, s.homeActivity, s.homeSteps} {
+		if err := add(v, p); err != nil {
+			return err
+		}
 	}
 	return v.render(p)
 }
 
-// waiting is what somebody with this role should look at.
-func (s *Site) waiting(v *visit) ([]page.Waiting, error) {
-	if !v.by.May(actor.ManageUsers) {
-		return nil, nil
-	}
-	found, err := s.Users.Users(v.ctx(), v.by, identity.Filter{State: identity.Invitee, Limit: 500})
+func (s *Site) homeVault(v *visit, p *page.Home) error {
+	found, err := s.Vault.Resources(v.ctx(), v.by, vault.Filter{Sort: "-changed", Limit: homeRows})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	pending, ended := 0, 0
-	for _, u := range found.Users {
-		if u.InviteExpires.Before(s.Now()) {
-			ended++
-		} else {
-			pending++
-		}
+	p.Vault, p.Owned, p.CanAdd = s.open(v.by, "/resources"), found.Total, v.by.May(actor.ManageResources)
+	for _, r := range found.Resources {
+		p.Resources = append(p.Resources, page.HomeResource{ID: r.ID, Name: r.Name, Type: r.Type, Accounts: r.Accounts, ChangedAt: r.ChangedAt})
 	}
-	var all []page.Waiting
-	if ended > 0 {
-		all = append(all, page.Waiting{Text: invitations(ended) + " ended unused", Tone: "bad", Path: "/users?state=invited", Action: "Send again"})
-	}
-	if pending > 0 {
-		all = append(all, page.Waiting{Text: invitations(pending) + " not yet accepted", Tone: "warn", Path: "/users?state=invited", Action: "Look"})
-	}
-	return all, nil
+	return nil
 }
 
-func invitations(n int) string {
-	if n == 1 {
-		return "1 invitation"
+// homeMail shows how mail stands and what of it ends, to who manages it.
+func (s *Site) homeMail(v *visit, p *page.Home) error {
+	if !v.by.May(actor.ManageSettings) {
+		return nil
 	}
-	return fmt.Sprintf("%d invitations", n)
+	health, err := s.Mail.Health(v.ctx(), v.by)
+	if err != nil {
+		return err
+	}
+	gate, n, err := s.letters(v)
+	if err != nil {
+		return err
+	}
+	state := mailState(health, gate, n, s.Now())
+	p.Mail, p.Horizon = &state, true
+	for _, end := range state.Ends {
+		if end.At.Sub(s.Now()) <= horizon {
+			p.Ends = append(p.Ends, end)
+		}
+	}
+	return nil
+}
+
+func (s *Site) homeDeliveries(v *visit, p *page.Home) error {
+	if !v.by.May(actor.ReadMailJournal) {
+		return nil
+	}
+	days, err := s.Outbox.Days(v.ctx(), v.by, homeDays)
+	if err != nil {
+		return err
+	}
+	var columns []page.ChartDay
+	for _, d := range days {
+		columns = append(columns, page.ChartDay{Start: d.Start, Accepted: d.Accepted, Delayed: d.Delayed, Failed: d.Failed})
+	}
+	p.Deliveries = page.NewChart(columns)
+	return nil
+}
+
+// homeActivity shows what the person did last, and to auditors what everybody
+// did.
+func (s *Site) homeActivity(v *visit, p *page.Home) error {
+	own, err := s.Audit.Search(v.ctx(), v.by, audit.Filter{ActorID: v.by.UserID, Limit: homeRows})
+	if err != nil {
+		return err
+	}
+	for _, e := range own.Entries {
+		p.Recent = append(p.Recent, entryRow(e))
+	}
+	if !v.by.May(actor.ReadAudit) || v.by.May(actor.ManageSettings) {
+		return nil
+	}
+	all, err := s.Audit.Search(v.ctx(), v.by, audit.Filter{Limit: 2 * homeRows})
+	for _, e := range all.Entries {
+		p.Watch = append(p.Watch, entryRow(e))
+	}
+	return err
+}
+
+// homeSteps leads through a fresh installation, until mail is set up and there
+// is a second person.
+func (s *Site) homeSteps(v *visit, p *page.Home) error {
+	if p.Mail == nil || !v.by.May(actor.ManageUsers) {
+		return nil
+	}
+	_, set, err := s.Mail.Active(v.ctx())
+	if err != nil {
+		return err
+	}
+	people, err := s.Users.Users(v.ctx(), v.by, identity.Filter{Limit: 2})
+	if err != nil || set && len(people.Users) > 1 {
+		return err
+	}
+	p.Steps = []page.FirstStep{
+		{Title: "Set up the mail server", Text: "Invitations and other mail leave through it. Until then they wait.", Path: mailSettingsPath, Action: "Set up mail", Done: set},
+		{Title: "Add a colleague", Text: "They choose a password by a link in their invitation.", Path: "/users/add", Action: "Add a user", Done: len(people.Users) > 1},
+		{Title: "Keep your first password", Text: "A resource is a machine, an application or a site; its accounts hold the passwords.", Path: "/resources/add", Action: "Add a resource", Done: p.Owned > 0},
+	}
+	return nil
 }

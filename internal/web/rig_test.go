@@ -2,6 +2,7 @@ package web_test
 
 import (
 	"bytes"
+	"cmp"
 	"io"
 	"log/slog"
 	"net/http"
@@ -67,7 +68,7 @@ func empty(t *testing.T, db *store.DB, clock *storetest.Clock) *rig {
 	r.box = outbox.New(outbox.Config{DB: db, Keys: keys, Letters: letters, Audit: r.audit})
 	r.mail = mail.New(mail.Config{
 		DB: db, Keys: keys, Audit: r.audit, Letters: letters, Gate: r.box, Now: clock.Now, Log: quiet,
-		CaptureAddr: func() string { return "127.0.0.1:7225" },
+		CaptureAddr: func() string { return cmp.Or(r.capture.Addr(), "127.0.0.1:7225") },
 	})
 	r.users, err = identity.New(identity.Config{
 		DB: db, Keys: keys, Audit: r.audit, Outbox: r.box, Letters: letters, Now: clock.Now, Log: quiet,

@@ -51,7 +51,7 @@ func (rt route) path() string   { _, p, _ := strings.Cut(rt.pattern, " "); retur
 
 // table is every route there is, but for the embedded files.
 func table() []route {
-	return slices.Concat(doorRoutes(), ownRoutes(), vaultRoutes(), userRoutes(), auditRoutes(), adminRoutes())
+	return slices.Concat(doorRoutes(), ownRoutes(), vaultRoutes(), userRoutes(), auditRoutes(), adminRoutes(), mailRoutes())
 }
 
 // doorRoutes are for people who are not signed in yet.

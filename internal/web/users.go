@@ -40,7 +40,10 @@ func (s *Site) users(v *visit) error {
 }
 
 // pager returns the links of a list that is read by cursor, with its filters.
-func (v *visit) pager(param, next string) page.Pager {
+func (v *visit) pager(param, next string) page.Pager { return v.pagerOf(v.r.URL.Path, param, next) }
+
+// pagerOf is pager for a list that is at another path than the request's.
+func (v *visit) pagerOf(path, param, next string) page.Pager {
 	var p page.Pager
 	to := func(cursor string) string {
 		query := url.Values{}
@@ -53,9 +56,9 @@ func (v *visit) pager(param, next string) page.Pager {
 			query.Set(param, cursor)
 		}
 		if len(query) == 0 {
-			return v.r.URL.Path
+			return path
 		}
-		return v.r.URL.Path + "?" + query.Encode()
+		return path + "?" + query.Encode()
 	}
 	if v.text(param) != "" {
 		p.First = to("")

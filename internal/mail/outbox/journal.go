@@ -142,6 +142,8 @@ func (f Filter) where(tx *store.Tx, open bool) (where string, args []any, none b
 	const waiting = `state IN ('queued', 'deferred', 'uncertain')`
 	switch f.State {
 	case "":
+	case Waiting:
+		conds = append(conds, `state IN ('queued', 'deferred', 'uncertain', 'sending')`)
 	case Held:
 		if open {
 			return "", nil, true

@@ -33,6 +33,10 @@ const (
 	Cancelled State = "cancelled"
 )
 
+// Waiting, in a filter, means all letters that are on their way. No letter has
+// it as its state.
+const Waiting State = "waiting"
+
 // Final reports whether a letter in this state is done with.
 func (s State) Final() bool {
 	return s == Accepted || s == Failed || s == Expired || s == Cancelled

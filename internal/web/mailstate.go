@@ -1,0 +1,127 @@
+package web
+
+import (
+	"time"
+
+	"github.com/sealpost/sealpost/internal/mail"
+	"github.com/sealpost/sealpost/internal/mail/outbox"
+	"github.com/sealpost/sealpost/internal/store"
+	"github.com/sealpost/sealpost/internal/web/page"
+)
+
+// letters returns whether letters leave, and how many there are.
+func (s *Site) letters(v *visit) (gate outbox.Gate, n outbox.Counts, err error) {
+	err = s.DB.View(v.ctx(), func(tx *store.Tx) error {
+		if gate, err = s.Outbox.Gate(tx); err != nil {
+			return err
+		}
+		n, err = s.Outbox.Counts(tx)
+		return err
+	})
+	return gate, n, err
+}
+
+// mailState says in words how mail stands.
+func mailState(h mail.Health, gate outbox.Gate, n outbox.Counts, now time.Time) page.MailState {
+	st := page.MailState{
+		Waiting: n.Waiting, Oldest: n.Oldest, Accepted: n.Accepted24h, Delayed: n.Delayed24h, Failed: n.Failed24h,
+		Notes: h.Notes, Ends: mailEnds(h.Ends, now), Moving: h.Set,
+	}
+	if h.Set {
+		st.LastAccepted, st.Server = h.Profile.LastAccepted, h.Profile.Server()
+	}
+	judgeMail(&st, h, gate)
+	return st
+}
+
+// judgeMail sets the verdict and the one button that mends it.
+func judgeMail(st *page.MailState, h mail.Health, gate outbox.Gate) {
+	p := h.Profile
+	switch {
+	case !h.Set:
+		st.Tone, st.Title, st.Text = "note", "No mail server is set up", "Invitations and other mail wait until there is one."
+	case p.State == mail.Stopped:
+		st.Tone, st.Title, st.Text, st.Act, st.Since = "warn", "Stopped", p.Reason, "resume", p.Since
+	case p.State == mail.Paused:
+		st.Tone, st.Title, st.Act, st.Since, st.NextTry = "bad", "Paused", "try", p.Since, p.NextProbe
+		problemOf(st, p)
+	case !gate.Open:
+		st.Tone, st.Title, st.Text, st.Act, st.Since = "warn", "On hold", gate.Detail, "release", gate.Since
+	case p.Problem != "":
+		st.Tone, st.Title, st.Act = "warn", "Having trouble", "stop"
+		problemOf(st, p)
+	case p.Kind == mail.KindCapture:
+		st.Tone, st.Title, st.Act = "note", "Capturing", "stop"
+		st.Text = "Mail does not leave this machine: the capture mailbox keeps it."
+	default:
+		st.Tone, st.Title, st.Act = "good", "Delivering", "stop"
+		if p.LastAccepted.IsZero() {
+			st.Text = "No letter has left through this server yet."
+		}
+	}
+}
+
+func problemOf(st *page.MailState, p mail.Profile) {
+	st.Text, st.Advice, st.Command, st.Reply = p.Reason, p.Advice, p.Command, page.Said(p.Reply)
+}
+
+// mailEnds returns what ends when, with a tone where that is near.
+func mailEnds(ends []mail.End, now time.Time) []page.MailEnd {
+	var all []page.MailEnd
+	for _, e := range ends {
+		end := page.MailEnd{What: e.What, At: e.At}
+		switch {
+		case e.At.Before(now):
+			end.Tone = "bad"
+		case e.Warn(now):
+			end.Tone = "warn"
+		}
+		all = append(all, end)
+	}
+	return all
+}
+
+// mailStatePart answers with the state alone.
+func (s *Site) mailStatePart(v *visit) error {
+	p := &page.MailSettings{}
+	health, err := s.Mail.Health(v.ctx(), v.by)
+	if err != nil {
+		return err
+	}
+	gate, n, err := s.letters(v)
+	if err != nil {
+		return err
+	}
+	return v.part(p, "mail-state", mailState(health, gate, n, s.Now()))
+}
+
+func (s *Site) resumeMail(v *visit) error {
+	if err := s.Mail.Resume(v.ctx(), v.by); err != nil {
+		return s.mailAgain(v, err)
+	}
+	return v.redirect(mailSettingsPath, "Letters leave now.")
+}
+
+func (s *Site) stopMail(v *visit) error {
+	if err := s.Mail.Stop(v.ctx(), v.by, v.text("reason")); err != nil {
+		return s.mailAgain(v, err)
+	}
+	return v.redirect(mailSettingsPath, "All letters are kept back until somebody resumes.")
+}
+
+func (s *Site) removeMail(v *visit) error {
+	if err := s.Mail.Remove(v.ctx(), v.by); err != nil {
+		return s.mailAgain(v, err)
+	}
+	return v.redirect(mailSettingsPath, "The mail server is removed. Letters wait until another one is set up.")
+}
+
+// mailAgain shows the settings as they are stored, with why an act was not
+// done.
+func (s *Site) mailAgain(v *visit, err error) error {
+	p, pageErr := s.mailPage(v)
+	if pageErr != nil {
+		return pageErr
+	}
+	return v.again(p, err)
+}

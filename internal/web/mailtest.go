@@ -1,0 +1,196 @@
+package web
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/sealpost/sealpost/internal/fault"
+	"github.com/sealpost/sealpost/internal/mail/diagnose"
+	"github.com/sealpost/sealpost/internal/mail/trust"
+	"github.com/sealpost/sealpost/internal/web/page"
+)
+
+// testMail tests the values in the form, saved or not. Our script hears of
+// each step while it happens.
+func (s *Site) testMail(v *visit) error {
+	c, err := mailChange(v)
+	if err != nil {
+		return s.mailRefused(v, diagnose.Report{}, err)
+	}
+	if v.isScript() {
+		t := &testStream{v: v}
+		report, err := s.Doctor.Run(v.ctx(), v.by, c, v.text("test_to"), t.step)
+		return t.end(report, err)
+	}
+	report, err := s.Doctor.Run(v.ctx(), v.by, c, v.text("test_to"), nil)
+	if err != nil {
+		return s.mailRefused(v, report, err)
+	}
+	p, err := s.typedMailPage(v)
+	if err != nil {
+		return err
+	}
+	p.Test = mailTest(report, v.text("test_to"), s.Now())
+	p.Form.TestToken, p.Form.OfferAnyway = report.TestToken, !report.Passed
+	return v.render(p)
+}
+
+// mailTest is a report as the page shows it.
+func mailTest(r diagnose.Report, to string, now time.Time) page.MailTest {
+	t := page.MailTest{To: to, Ran: true, Passed: r.Passed, Server: r.Server, Sent: r.To, Took: r.Took, Transcript: r.Transcript}
+	for _, s := range r.Steps {
+		t.Steps = append(t.Steps, checkStep(s, now))
+	}
+	return t
+}
+
+func checkStep(s diagnose.Step, now time.Time) page.CheckStep {
+	step := page.CheckStep{
+		Key: s.Key, Title: s.Title, Is: string(s.State), Detail: s.Detail, Advice: s.Advice, Command: s.Command, Raw: page.Said(s.Raw), Took: s.Took,
+	}
+	for _, line := range s.Lines {
+		step.Lines = append(step.Lines, page.Said(line))
+	}
+	for i, card := range s.Chain {
+		c := certificate(card, now)
+		c.Place = placeInChain(i, len(s.Chain), card)
+		// The server's own certificate can be trusted, or the authority's at
+		// the end of the chain; a key is pinned of the server's alone.
+		if s.CanTrust && (i == 0 || i == len(s.Chain)-1 && card.IsCA) {
+			c.Trust = candidateValue(trust.ModeAnchor, card.DER)
+		}
+		if s.CanPin && i == 0 {
+			c.Pin = candidateValue(trust.ModePin, card.DER)
+		}
+		step.Chain = append(step.Chain, c)
+	}
+	return step
+}
+
+func placeInChain(i, n int, c trust.Card) string {
+	switch {
+	case i == 0:
+		return "the server's"
+	case i == n-1 && c.SelfSigned:
+		return "authority"
+	}
+	return "in between"
+}
+
+// certificate is a card as pages show it.
+func certificate(c trust.Card, now time.Time) page.Certificate {
+	out := page.Certificate{
+		Subject: c.Subject, Issuer: c.Issuer, Names: c.Names, NotBefore: c.NotBefore, NotAfter: c.NotAfter, Key: c.Key, Signature: c.Signature,
+		Fingerprint: c.Fingerprint, Serial: c.Serial, SelfSigned: c.SelfSigned, CA: c.IsCA,
+	}
+	left := c.NotAfter.Sub(now)
+	switch {
+	case now.Before(c.NotBefore):
+		out.Ends, out.EndsTone = "not valid yet", "bad"
+	case left <= 0:
+		out.Ends, out.EndsTone = "expired", "bad"
+	case left < 30*24*time.Hour:
+		out.Ends, out.EndsTone = fmt.Sprintf("ends in %s", page.Span(left)), "warn"
+	}
+	return out
+}
+
+// paintPart returns the HTML of a part of a page.
+func (v *visit) paintPart(p page.Page, name string, data any) (string, error) {
+	var b bytes.Buffer
+	if err := v.s.engine.RenderPart(&b, p, name, data); err != nil {
+		return "", fault.Internal(err)
+	}
+	return b.String(), nil
+}
+
+// part answers one of our scripts with a part of a page.
+func (v *visit) part(p page.Page, name string, data any) error {
+	html, err := v.paintPart(p, name, data)
+	if err != nil {
+		return err
+	}
+	v.send(http.StatusOK, []byte(html))
+	return nil
+}
+
+// testStream tells our script of a test, one JSON object in a line for each
+// thing that happens.
+type testStream struct {
+	v     *visit
+	begun bool
+	// failed is why a line could not be made; the test goes on without.
+	failed error
+}
+
+// testLine is one line. Into names the element that HTML belongs into; a step
+// takes the place of the one with its key.
+type testLine struct {
+	Into       string `json:"into,omitempty"`
+	Step       string `json:"step,omitempty"`
+	HTML       string `json:"html,omitempty"`
+	End        bool   `json:"end,omitempty"`
+	Passed     bool   `json:"passed,omitempty"`
+	Token      string `json:"token,omitempty"`
+	Transcript string `json:"transcript,omitempty"`
+	Error      string `json:"error,omitempty"`
+}
+
+// begin sends the head and the certificates that the form carries now.
+func (t *testStream) begin() {
+	t.begun = true
+	h := t.v.w.Header()
+	h.Set("Content-Type", "application/x-ndjson")
+	h.Set("X-Accel-Buffering", "no") // proxies pass lines on at once
+	t.v.w.WriteHeader(http.StatusOK)
+	t.send(testLine{Into: "candidates", HTML: t.paint("candidates", page.MailForm{Candidates: candidates(t.v)})})
+}
+
+func (t *testStream) step(s diagnose.Step) {
+	if !t.begun {
+		t.begin()
+	}
+	t.send(testLine{Step: s.Key, HTML: t.paint("check-step", checkStep(s, t.v.s.Now()))})
+}
+
+// end sends the verdict. A failure before the first step is the adapter's.
+func (t *testStream) end(r diagnose.Report, err error) error {
+	if err == nil {
+		err = t.failed
+	}
+	switch {
+	case err != nil && !t.begun:
+		return err
+	case err != nil:
+		t.v.s.Log.ErrorContext(t.v.ctx(), "a mail test broke off", "request_id", t.v.by.RequestID, "err", err)
+		t.send(testLine{End: true, Error: fault.Sentence(err)})
+		return nil
+	}
+	test := mailTest(r, "", t.v.s.Now())
+	t.send(testLine{
+		End: true, Passed: r.Passed, Token: r.TestToken, HTML: t.paint("test-end", test), Transcript: t.paint("transcript", test),
+	})
+	return nil
+}
+
+func (t *testStream) paint(part string, data any) string {
+	html, err := t.v.paintPart(&page.MailSettings{}, part, data)
+	if err != nil {
+		t.failed = err
+	}
+	return html
+}
+
+// send writes a line. A browser that went away ends the test by its context.
+func (t *testStream) send(line testLine) {
+	b, err := json.Marshal(line)
+	if err != nil {
+		t.failed = err
+		return
+	}
+	_, _ = t.v.w.Write(append(b, '\n'))
+	_ = http.NewResponseController(t.v.w).Flush()
+}

@@ -1,0 +1,66 @@
+// Parts of a page that change by themselves: data-live="ADDRESS" asks for the
+// part again and replaces it where it differs. It asks less and less often
+// while nothing changes, and not at all while nobody is there: asking keeps a
+// session alive, which an open page alone must not.
+
+import { attach } from "./sealpost.js";
+
+const soon = 3000;
+const late = 30_000;
+const patience = 10 * 60_000;
+
+let touched = Date.now();
+for (const event of ["pointerdown", "pointermove", "keydown", "scroll"]) {
+  addEventListener(event, () => { touched = Date.now(); }, { passive: true });
+}
+
+const present = () => !document.hidden && Date.now() - touched < patience;
+
+/** Somebody is in the middle of something in there. @param {Element} part */
+const busy = (part) => part.contains(document.activeElement) && document.activeElement !== document.body || part.querySelector("details[open], dialog[open]") !== null;
+
+/** The part as the server sends it, without the times that go on. @param {Element} part */
+const gist = (part) => part.outerHTML.replace(/<time[^>]*>[^<]*<\/time>/g, "").replace(/ hidden(="")?/g, "");
+
+/**
+ * Asks for a part once.
+ * @param {string} id
+ * @param {string} address
+ * @returns {Promise<boolean>} whether it changed
+ */
+async function look(id, address) {
+  const response = await fetch(address).catch(() => null);
+  if (!response?.ok || response.redirected) return false;
+  const fresh = new DOMParser().parseFromString(await response.text(), "text/html").getElementById(id);
+  const old = document.getElementById(id);
+  if (!fresh || !old || busy(old)) return false;
+  const same = shown.get(id) === gist(fresh);
+  if (same) return false;
+  shown.set(id, gist(fresh));
+  old.replaceWith(fresh);
+  attach(fresh);
+  return true;
+}
+
+/** What was shown last, by id. @type {Map<string, string>} */
+const shown = new Map();
+
+/** @param {string} id @param {number} wait */
+function follow(id, wait) {
+  setTimeout(async () => {
+    const part = document.getElementById(id);
+    const address = part?.getAttribute("data-live");
+    if (!part || !address) return;
+    if (!present()) {
+      follow(id, wait);
+      return;
+    }
+    const changed = await look(id, address);
+    follow(id, changed ? soon : Math.min(wait * 1.5, late));
+  }, wait);
+}
+
+for (const part of document.querySelectorAll("[data-live][id]")) {
+  shown.set(part.id, gist(part));
+  follow(part.id, soon);
+}
