@@ -204,7 +204,7 @@ func (r *Running) background() []func(context.Context) error {
 func (r *Running) handler(version string) (http.Handler, error) {
 	a := r.app
 	site, err := web.New(web.Config{
-		Users: a.users, Mail: a.mail, Doctor: a.doctor, Outbox: a.outbox, Capture: a.capture,
+		Users: a.users, Vault: a.vault, Mail: a.mail, Doctor: a.doctor, Outbox: a.outbox, Capture: a.capture,
 		Audit: a.audit, DB: a.db, Letters: a.letters, Log: a.log, Now: a.out.Now, Version: version,
 	})
 	if err != nil {
