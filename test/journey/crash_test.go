@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -44,6 +45,7 @@ func TestKilledWhileAUserIsAdded(t *testing.T) {
 		grace := newDesk(t, m.url())
 		for i, kp := range killPoints {
 			t.Run(kp.name, func(t *testing.T) {
+				m.t, grace.t = t, t
 				login := fmt.Sprintf("ada-%d", i)
 				p := m.start(kp.name)
 				if i == 0 {
@@ -59,16 +61,20 @@ func TestKilledWhileAUserIsAdded(t *testing.T) {
 
 				p = m.start("")
 				m.passLeases()
-				copies := box.wait(t, login+"@example.org", kp.least)
+				box.wait(t, login+"@example.org", kp.least)
 				m.settle(login, kp.there)
+				if listed := strings.Contains(grace.get("/users?q="+login).body, login+"@example.org"); listed != kp.there {
+					t.Errorf("the user is listed: %v, want %v", listed, kp.there)
+				}
 				p.stop()
-				copies = box.of(login + "@example.org")
+				copies := box.of(login + "@example.org")
 				if len(copies) < kp.least || len(copies) > kp.most {
 					t.Errorf("%d copies of the letter, want %d to %d", len(copies), kp.least, kp.most)
 				}
 				sameLetter(t, copies)
 			})
 		}
+		m.t = t
 		verdict := sayJSON[operator.AuditVerified](m, "audit", "verify")
 		if !verdict.OK {
 			t.Errorf("the audit log is broken: %+v", verdict)

@@ -106,7 +106,7 @@ func (d *desk) fill(page, action string, over map[string]string) url.Values {
 	if a.status != http.StatusOK {
 		d.t.Fatalf("GET %s: status %d, to %s", page, a.status, a.location())
 	}
-	values, ok := formIn(a.body, action)
+	values, ok := formIn(a.body, action, page)
 	if !ok {
 		d.t.Fatalf("%s has no form to %s", page, action)
 	}
@@ -132,15 +132,20 @@ func (d *desk) done(page, action string, over map[string]string) answer {
 	return a
 }
 
-// formIn returns what a browser would send of the form that goes to action.
-func formIn(page, action string) (url.Values, bool) {
+// formIn returns what a browser would send of the form that goes to action. One
+// without an action goes to the address of its page.
+func formIn(page, action, address string) (url.Values, bool) {
 	root, err := html.Parse(strings.NewReader(page))
 	if err != nil {
 		return nil, false
 	}
 	var form *html.Node
 	walk(root, func(n *html.Node) {
-		if form == nil && n.Data == "form" && attr(n, "action") == action {
+		to, has := attribute(n, "action")
+		if !has {
+			to, _, _ = strings.Cut(address, "?")
+		}
+		if form == nil && n.Data == "form" && to == action && strings.EqualFold(attr(n, "method"), "post") {
 			form = n
 		}
 	})

@@ -3,6 +3,7 @@ package journey
 import (
 	"bytes"
 	"io"
+	"log"
 	"net"
 	"net/mail"
 	"sync"
@@ -37,6 +38,7 @@ func newMailbox(t testing.TB) *mailbox {
 	box := &mailbox{port: listener.Addr().(*net.TCPAddr).Port, more: make(chan struct{}, 1)}
 	server := gosmtp.NewServer(gosmtp.BackendFunc(func(*gosmtp.Conn) (gosmtp.Session, error) { return &taking{box: box}, nil }))
 	server.Domain = "mailbox.example.org"
+	server.ErrorLog = log.New(io.Discard, "", 0) // clients that are killed are the point
 	go func() { _ = server.Serve(listener) }()
 	t.Cleanup(func() { _ = server.Close() })
 	return box

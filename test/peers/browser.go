@@ -42,6 +42,9 @@ func Chromium(t testing.TB) *Browser {
 		chromedp.WindowSize(1280, 900),
 		chromedp.Flag("disable-quic", true),
 		chromedp.Flag("disable-component-update", true),
+		// On a busy machine Chromium gives up transitions between pages and
+		// tells the console so; who prefers calm has none.
+		chromedp.Flag("force-prefers-reduced-motion", true),
 		chromedp.Flag("host-resolver-rules", "MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1"),
 		// Frames stay in their page's process, so that nothing in them goes
 		// unseen.
@@ -93,8 +96,16 @@ func (b *Browser) Person(t testing.TB, name string) *Tab {
 	return tab
 }
 
+// For makes t the test that hears of failures from here on, and returns the
+// tab.
+func (p *Tab) For(t testing.TB) *Tab {
+	p.t = t
+	return p
+}
+
 // watch notes what the browser reports. A page that answers with an error
-// status is the test's business; a part of a page that does is a problem.
+// status is the test's business, and so is what a script asked for in a form's
+// place; a part of a page that does is a problem.
 func (p *Tab) watch(event any) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -124,7 +135,8 @@ func (p *Tab) watch(event any) {
 			p.hosts = append(p.hosts, u.Host)
 		}
 	case *network.EventResponseReceived:
-		if e.Type != network.ResourceTypeDocument && e.Response.Status >= 400 {
+		expected := e.Type == network.ResourceTypeDocument || e.Type == network.ResourceTypeFetch && e.Response.Status != 404
+		if e.Response.Status >= 400 && !expected {
 			note("%s answered %d", e.Response.URL, e.Response.Status)
 		}
 		if e.Response.Status >= 500 {
