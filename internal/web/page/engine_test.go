@@ -79,6 +79,9 @@ func TestWordsForTimesAndNumbers(t *testing.T) {
 		{59 * time.Minute, "59 minutes ago"},
 		{26 * time.Hour, "1 day ago"},
 		{-3 * 24 * time.Hour, "in 3 days"},
+		{-72*time.Hour + time.Minute, "in 3 days"},
+		{-90 * time.Minute, "in 2 hours"},
+		{-119 * time.Second, "in 2 minutes"},
 		{40 * 24 * time.Hour, "20 Jan 2026"},
 	} {
 		if got := page.Relative(noon.Add(-tt.ago), noon); got != tt.want {

@@ -85,6 +85,13 @@ func Relative(t, now time.Time) string {
 	if past {
 		return Span(d) + " ago"
 	}
+	// What is to come is rounded, else three days are two at once.
+	for _, unit := range []time.Duration{24 * time.Hour, time.Hour, time.Minute} {
+		if d >= unit {
+			d = d.Round(unit)
+			break
+		}
+	}
 	return "in " + Span(d)
 }
 

@@ -19,7 +19,7 @@ function relative(at, now) {
   if (distance > 31 * 86400) return new Intl.DateTimeFormat(undefined, { dateStyle: "medium" }).format(at);
   if (distance < 10) return "just now";
   const [size, unit] = units.find(([size]) => distance >= size) ?? [1, "second"];
-  const n = Math.floor(distance / size);
+  const n = seconds >= 0 ? Math.floor(distance / size) : Math.round(distance / size);
   const words = `${n} ${unit}${n === 1 ? "" : "s"}`;
   return seconds >= 0 ? `${words} ago` : `in ${words}`;
 }
