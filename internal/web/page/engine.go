@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -18,13 +19,16 @@ var files embed.FS
 // parts for each noun that has some of its own.
 var shared = []string{"layout.html", "parts.html", "parts_*.html"}
 
-// Engine holds the parsed templates. It is safe for use by several goroutines.
+// Engine holds the templates. Each page is made ready when it is first shown:
+// most are not for hours, and a start waits for none of them. That all of them
+// parse is proved by a test, since they are part of the program. It is safe
+// for use by several goroutines.
 type Engine struct {
-	pages map[string]*template.Template
+	pages map[string]func() (*template.Template, error)
 }
 
-// NewEngine parses all templates. asset returns the address of an embedded
-// file; now is the clock that relative times are counted from.
+// NewEngine parses what all pages share. asset returns the address of an
+// embedded file; now is the clock that relative times are counted from.
 func NewEngine(asset func(string) string, now func() time.Time) (*Engine, error) {
 	root, err := template.New("").Funcs(funcs(asset, now)).ParseFS(files, shared...)
 	if err != nil {
@@ -34,18 +38,20 @@ func NewEngine(asset func(string) string, now func() time.Time) (*Engine, error)
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{pages: map[string]*template.Template{}}
+	e := &Engine{pages: map[string]func() (*template.Template, error){}}
 	for _, name := range names {
-		t, err := root.Clone()
-		if err != nil {
-			return nil, err
-		}
-		if _, err := t.ParseFS(files, name+".html"); err != nil {
-			return nil, fmt.Errorf("page: %w", err)
-		}
-		e.pages[name] = t
+		e.pages[name] = sync.OnceValues(func() (*template.Template, error) { return parsePage(root, name) })
 	}
 	return e, nil
+}
+
+// parsePage returns the template of a page with all that it shares with others.
+func parsePage(root *template.Template, name string) (*template.Template, error) {
+	t, err := root.Clone()
+	if err != nil {
+		return nil, err
+	}
+	return t.ParseFS(files, name+".html")
 }
 
 // Names returns the names of all pages.
@@ -64,15 +70,22 @@ func Names() ([]string, error) {
 }
 
 // Render writes the whole page. It writes nothing when a template fails.
-func (e *Engine) Render(w io.Writer, p Page) error {
-	t := e.pages[p.Template()]
-	if t == nil {
+func (e *Engine) Render(w io.Writer, p Page) error { return e.execute(w, p, "layout", p) }
+
+// execute writes a template of those that the page p has at hand.
+func (e *Engine) execute(w io.Writer, p Page, name string, data any) error {
+	ready := e.pages[p.Template()]
+	if ready == nil {
 		return fmt.Errorf("page: there is no %s.html", p.Template())
 	}
-	var b bytes.Buffer
-	if err := t.ExecuteTemplate(&b, "layout", p); err != nil {
+	t, err := ready()
+	if err != nil {
 		return fmt.Errorf("page: %w", err)
 	}
-	_, err := w.Write(b.Bytes())
+	var b bytes.Buffer
+	if err := t.ExecuteTemplate(&b, name, data); err != nil {
+		return fmt.Errorf("page: %w", err)
+	}
+	_, err = w.Write(b.Bytes())
 	return err
 }
