@@ -76,7 +76,7 @@ func (s *Site) heldWhy(v *visit) (string, error) {
 
 // stateOptions are the states by which letters can be looked for.
 func stateOptions() []page.Option {
-	all := []page.Option{{Label: "Any state"}, {Value: string(outbox.Waiting), Label: "Not done with"}}
+	all := []page.Option{{Label: "Any state"}, {Value: string(outbox.Waiting), Label: "Not done yet"}}
 	for _, s := range []outbox.State{
 		outbox.Queued, outbox.Held, outbox.Sending, outbox.Deferred, outbox.Uncertain, outbox.Accepted, outbox.Failed, outbox.Expired, outbox.Cancelled,
 	} {

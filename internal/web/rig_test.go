@@ -3,6 +3,7 @@ package web_test
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"io"
 	"log/slog"
 	"net/http"
@@ -68,7 +69,7 @@ func empty(t *testing.T, db *store.DB, clock *storetest.Clock) *rig {
 	r.box = outbox.New(outbox.Config{DB: db, Keys: keys, Letters: letters, Audit: r.audit})
 	r.mail = mail.New(mail.Config{
 		DB: db, Keys: keys, Audit: r.audit, Letters: letters, Gate: r.box, Now: clock.Now, Log: quiet,
-		CaptureAddr: func() string { return cmp.Or(r.capture.Addr(), "127.0.0.1:7225") },
+		CaptureAddr: func() string { return cmp.Or(r.capture.Addr(), "127.0.0.1:7225") }, Secrets: stored{r},
 	})
 	r.users, err = identity.New(identity.Config{
 		DB: db, Keys: keys, Audit: r.audit, Outbox: r.box, Letters: letters, Now: clock.Now, Log: quiet,
@@ -88,6 +89,18 @@ func empty(t *testing.T, db *store.DB, clock *storetest.Clock) *rig {
 	r.srv = httptest.NewTLSServer(server.Chain(r.site.Handler(), server.ChainConfig{Log: quiet}))
 	t.Cleanup(r.srv.Close)
 	return r
+}
+
+// stored are the accounts of a rig as mail uses them.
+type stored struct{ r *rig }
+
+func (s stored) Current(ctx context.Context, accountID string) (mail.Credential, error) {
+	login, password, version, err := s.r.vault.CurrentCredential(ctx, accountID)
+	return mail.Credential{Login: login, Password: password, Version: version}, err
+}
+
+func (s stored) MayUse(ctx context.Context, by actor.Actor, accountID string) error {
+	return s.r.vault.MayUse(ctx, by, accountID)
 }
 
 // onSQLite returns an empty installation on SQLite.
