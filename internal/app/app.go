@@ -164,7 +164,8 @@ func (a *App) build() (err error) {
 	}
 	late.Service = a.vault
 	a.door = operator.New(operator.Config{
-		DB: a.db, Keys: a.keys, Audit: a.audit, Outbox: a.outbox, Mail: a.mail, Doctor: a.doctor, Users: a.users,
+		DB: a.db, Keys: a.keys, Audit: a.audit, Outbox: a.outbox, Mail: a.mail, Doctor: a.doctor,
+		Users: a.users, Vault: a.vault,
 		Columns: sealedColumns(), LocalURL: func() string { return *a.url.Load() }, Now: a.out.Now,
 	})
 	return nil

@@ -10,6 +10,7 @@ import (
 	"github.com/sealpost/sealpost/internal/mail/diagnose"
 	"github.com/sealpost/sealpost/internal/mail/outbox"
 	"github.com/sealpost/sealpost/internal/store"
+	"github.com/sealpost/sealpost/internal/vault"
 )
 
 // Config is what the commands work with. All of it is required, but for what
@@ -22,6 +23,7 @@ type Config struct {
 	Mail   *mail.Service
 	Doctor *diagnose.Doctor
 	Users  *identity.Service
+	Vault  *vault.Service
 	// Columns are all columns of sealed values, for the rotation of keys.
 	Columns []keyring.Column
 	// LocalURL returns where the web interface is on this machine, for links
@@ -53,6 +55,7 @@ func New(c Config) *Door {
 		CmdMailTest:    typed(do.mailTest),
 		CmdMailStatus:  typed(do.mailStatus),
 		CmdMailJournal: typed(do.mailJournal),
+		CmdApply:       typed(do.apply),
 	}}
 }
 
