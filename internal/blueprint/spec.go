@@ -29,6 +29,8 @@ type Spec struct {
 	Users []User `yaml:"users"`
 	// Resources with their accounts.
 	Resources []Resource `yaml:"resources"`
+
+	lines lines
 }
 
 // Mail is the mail server profile of a set-up file.
@@ -76,6 +78,9 @@ type Authentication struct {
 
 // AccountRef names an account stored in Sealpost.
 type AccountRef struct {
+	// Owner is the login of who owns the resource. It may be left out where
+	// the resource stands in the same file, once.
+	Owner    string `yaml:"owner"`
 	Resource string `yaml:"resource"`
 	Account  string `yaml:"account"`
 }
@@ -87,22 +92,25 @@ type User struct {
 	Email string `yaml:"email"`
 	// Role is a role in lower case with underscores.
 	Role string `yaml:"role"`
-	// Disabled users cannot sign in.
-	Disabled bool `yaml:"disabled"`
+	// Disabled users cannot sign in. Left out, it stays as it is.
+	Disabled *bool `yaml:"disabled"`
 }
 
 // Resource is one resource of a set-up file.
 type Resource struct {
 	Name string `yaml:"name"`
 	// Owner is the login of the user who owns it.
-	Owner      string    `yaml:"owner"`
-	Type       string    `yaml:"type"`
-	Address    string    `yaml:"address"`
-	Department string    `yaml:"department"`
-	Location   string    `yaml:"location"`
-	URL        string    `yaml:"url"`
-	Notes      string    `yaml:"notes"`
-	Accounts   []Account `yaml:"accounts"`
+	Owner      string `yaml:"owner"`
+	Type       string `yaml:"type"`
+	Address    string `yaml:"address"`
+	Department string `yaml:"department"`
+	Location   string `yaml:"location"`
+	URL        string `yaml:"url"`
+	Notes      string `yaml:"notes"`
+	// AskReason asks whoever takes out a password for the reason. Left out, it
+	// stays as it is.
+	AskReason *bool     `yaml:"ask_reason"`
+	Accounts  []Account `yaml:"accounts"`
 }
 
 // Account is one account under a resource.
@@ -133,8 +141,8 @@ func (r Ref) Split() (kind, name string) {
 	return kind, name
 }
 
-// Parse reads a set-up file. Unknown keys, a second document and wrong types
-// are faults that name the line.
+// Parse reads a set-up file. Unknown keys, a second document, wrong types and
+// what does not fit together are faults that name the line.
 func Parse(data []byte) (Spec, error) {
 	var s Spec
 	if len(data) > MaxFile {
@@ -152,7 +160,8 @@ func Parse(data []byte) (Spec, error) {
 	if err := d.Decode(&more); !errors.Is(err, io.EOF) {
 		return s, fault.Invalid("file", "The file holds more than one YAML document. Keep one.")
 	}
-	return s, s.check()
+	s.lines = readLines(data)
+	return s, s.lines.locate(s.check())
 }
 
 // yamlSentence shortens what the YAML library says to one line. Type errors

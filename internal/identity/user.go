@@ -77,6 +77,13 @@ func (n *NewUser) tidy() error {
 	return c.Err()
 }
 
+// Tidy returns the request in the form in which Invite and EditUser keep it,
+// or what is wrong with it.
+func (n NewUser) Tidy() (NewUser, error) {
+	err := n.tidy()
+	return n, err
+}
+
 func tidyLogin(login string) string { return strings.ToLower(strings.TrimSpace(login)) }
 
 func loginFits(login string) bool {

@@ -123,6 +123,40 @@ func (s *Service) store(tx *store.Tx, by actor.Actor, d Draft, was stored, teste
 	})
 }
 
+// Differences returns what Save of c would change, in the words of its audit
+// entry, and nothing where all is as c says. A password to be replaced by the
+// same one is no difference. It answers the operator alone: asked by others, it
+// would be a way to guess the stored password.
+func (s *Service) Differences(ctx context.Context, by actor.Actor, c Change) ([]audit.Detail, error) {
+	if by.Kind != actor.KindOperator && by.Kind != actor.KindSystem {
+		return nil, fault.Denied("Only the operator compares settings with a password.")
+	}
+	var out []audit.Detail
+	err := s.db.View(ctx, func(tx *store.Tx) error {
+		d, was, err := s.settle(tx, by, c)
+		if err != nil {
+			return err
+		}
+		before, err := s.storedDraft(tx, was)
+		if err != nil {
+			return err
+		}
+		if d.resealed && d.Profile.Auth == AuthTyped {
+			have, err := s.opens(tx, d.Profile, d.Anchors, was.sealed)
+			if err != nil {
+				return err
+			}
+			d.resealed = !have.Equal(d.password)
+		}
+		out = differences(before, d)
+		if d.consent && was.AccountID == d.Profile.AccountID {
+			out = append(out, audit.Detail{Name: "account", Value: "allowed with these settings"})
+		}
+		return nil
+	})
+	return out, err
+}
+
 // differences tells what changed in words, secrets by name only.
 func differences(before, after Draft) []audit.Detail {
 	var out []audit.Detail
@@ -149,7 +183,8 @@ func differences(before, after Draft) []audit.Detail {
 	if a.Auth == AuthTyped && after.resealed {
 		out = append(out, audit.Detail{Name: "password", Value: "replaced"})
 	}
-	if a.InClear() && a.ClearConfirmed {
+	confirmed := b.ClearConfirmed && b.Host == a.Host && b.Port == a.Port && b.Security == a.Security
+	if a.InClear() && a.ClearConfirmed && !confirmed {
 		out = append(out, audit.Detail{Name: "password in clear", Value: "accepted"})
 	}
 	return out

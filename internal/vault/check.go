@@ -67,6 +67,13 @@ func checkNotes(c *fault.Check, notes string) {
 	}
 }
 
+// Tidy returns the fields in the form in which they are kept, or what is wrong
+// with them.
+func (f Fields) Tidy() (Fields, error) {
+	err := f.tidy()
+	return f, err
+}
+
 // tidy brings the fields into the form in which they are kept and says what
 // is wrong with them.
 func (f *Fields) tidy() error {
@@ -131,6 +138,13 @@ func (f Fields) Link() string {
 		return f.URL
 	}
 	return ""
+}
+
+// Tidy returns the account in the form in which it is kept, or what is wrong
+// with it.
+func (n NewAccount) Tidy() (NewAccount, error) {
+	err := n.tidy()
+	return n, err
 }
 
 // tidy brings a new account into the form in which it is kept and says what

@@ -1,0 +1,231 @@
+package blueprint
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/sealpost/sealpost/internal/audit"
+	"github.com/sealpost/sealpost/internal/fault"
+	"github.com/sealpost/sealpost/internal/mail"
+	"github.com/sealpost/sealpost/internal/mail/smtp"
+	"github.com/sealpost/sealpost/internal/mail/trust"
+	"github.com/sealpost/sealpost/internal/store"
+	"github.com/sealpost/sealpost/internal/vault"
+)
+
+// server compares the mail server. Its part of the file is taken as a whole:
+// what it leaves out has its default. Certificates that are trusted already
+// stay, timeouts too.
+func (m *maker) server(ctx context.Context) error {
+	spec := m.spec.Mail
+	if spec == nil {
+		return nil
+	}
+	have, set, err := m.Mail.Active(ctx)
+	if err != nil {
+		return err
+	}
+	c := spec.change(have)
+	trusted := m.certificates(spec, &c)
+	account, ok, err := m.signIn(ctx, spec, &c)
+	if err != nil || !ok || !trusted {
+		return err
+	}
+	details, err := m.Mail.Differences(ctx, m.by, c)
+	if err != nil {
+		return m.wrong(err, mailPlace)
+	}
+	if len(details) == 0 {
+		return nil
+	}
+	lines, replaced := m.serverLines(ctx, details)
+	if !replaced {
+		// What is stored is the same password. Keeping it keeps what is known
+		// of tests with it.
+		c.Password = mail.Password{}
+	}
+	verb := verbChange
+	if !set {
+		verb = verbCreate
+	}
+	m.step(verb, "mail server", lines, func(ctx context.Context) ([]string, error) {
+		if account != "" {
+			c.AccountID = m.plan.accounts[account]
+		}
+		saved, err := m.Mail.Save(ctx, m.by, c)
+		if err == nil && saved.SavedAnyway() {
+			return []string{"saved without a test: run sealpost mail test, or test it on the settings page"}, nil
+		}
+		return nil, err
+	})
+	return nil
+}
+
+// change returns the profile that the file describes, but for what has to be
+// looked up.
+func (s *Mail) change(have mail.Profile) mail.Change {
+	c := mail.Change{
+		Revision: have.Revision, Kind: mail.KindSMTP, Host: s.Host, Port: s.Port,
+		SenderAddress: s.Sender.Address, SenderName: s.Sender.Name, ReplyTo: s.ReplyTo,
+		Auth: mail.AuthNone, Mechanism: s.Mechanism, LocalName: s.EHLOName, Timeouts: have.Timeouts,
+		ConfirmClear: s.SendPasswordInClear, Anyway: true,
+	}
+	if s.Server == "capture" {
+		c.Kind = mail.KindCapture
+		return c
+	}
+	usual := map[smtp.Security]int{smtp.None: 25, smtp.STARTTLS: 587, smtp.Implicit: 465}
+	switch s.Security {
+	case "none":
+		c.Security = smtp.None
+	case "ssl":
+		c.Security = smtp.Implicit
+	default:
+		c.Security = smtp.STARTTLS
+	}
+	if c.Port == 0 {
+		c.Port = usual[c.Security]
+	}
+	return c
+}
+
+// certificates fills in what to trust. ok is false where something is wrong
+// with the file.
+func (m *maker) certificates(spec *Mail, c *mail.Change) (ok bool) {
+	ok = true
+	for _, list := range []struct {
+		key  string
+		refs []Ref
+		mode trust.Mode
+	}{
+		{"mail.trusted_certificates", spec.TrustedCertificates, trust.ModeAnchor},
+		{"mail.pinned_certificates", spec.PinnedCertificates, trust.ModePin},
+	} {
+		for i, r := range list.refs {
+			at := fmt.Sprintf("%s[%d]", list.key, i)
+			if _, there := m.secret(at, r); !there {
+				ok = false
+				continue
+			}
+			_, err := trust.Parse(m.secrets[r])
+			if !m.check.That(err == nil, at, fault.Sentence(err)) {
+				ok = false
+				continue
+			}
+			c.Trust = append(c.Trust, mail.Candidate{DER: m.secrets[r], Mode: list.mode})
+		}
+	}
+	return ok
+}
+
+// signIn fills in how the server is signed in to. It returns the key of an
+// account where one is used; ok is as in certificates.
+func (m *maker) signIn(ctx context.Context, spec *Mail, c *mail.Change) (account string, ok bool, err error) {
+	a := spec.Authentication
+	switch {
+	case a == nil:
+		return "", true, nil
+	case a.Account != nil:
+		c.Auth = mail.AuthAccount
+		account, err = m.findAccount(ctx, *a.Account)
+		c.AccountID = m.plan.accounts[account]
+		return account, account != "", err
+	}
+	password, ok := m.secret("mail.authentication.password", a.Password)
+	c.Auth, c.Username = mail.AuthTyped, a.User
+	c.Password = mail.Password{Action: mail.Replace, Value: password}
+	return "", ok, nil
+}
+
+// findAccount returns the key of the account that a reference names, "" where
+// there is none.
+func (m *maker) findAccount(ctx context.Context, ref AccountRef) (string, error) {
+	const at = "mail.authentication.account"
+	var owners []string
+	for _, r := range m.spec.Resources {
+		if store.Fold(r.Name) == store.Fold(ref.Resource) {
+			owners = append(owners, r.Owner)
+		}
+	}
+	owner := ref.Owner
+	if owner == "" {
+		if !m.check.That(len(owners) == 1, at, "Add the owner: the login of who owns the resource.") {
+			return "", nil
+		}
+		owner = owners[0]
+	}
+	resource := resourceKey(owner, ref.Resource)
+	key := accountKey(resource, ref.Account)
+	if m.plan.accounts[key] != "" {
+		return key, nil
+	}
+	r, err := m.Vault.FindResource(ctx, m.by, loginKey(owner), ref.Resource)
+	var a vault.Account
+	if err == nil {
+		a, err = m.Vault.FindAccount(ctx, m.by, r.ID, ref.Account)
+	}
+	if fault.Is(err, fault.KindNotFound) {
+		m.check.That(false, at, "There is no such account, and the file makes none.")
+		return "", nil
+	}
+	m.plan.accounts[key] = a.ID
+	return key, err
+}
+
+// serverLines tells the differences in words, and whether the password is one
+// of them.
+func (m *maker) serverLines(ctx context.Context, details []audit.Detail) (lines []string, replaced bool) {
+	for _, d := range details {
+		switch {
+		case d.Name == "password":
+			replaced = true
+			lines = append(lines, "password: set from "+string(m.spec.Mail.Authentication.Password))
+		case d.Value != "":
+			lines = append(lines, d.Name+": "+d.Value)
+		case d.Name == "account":
+			lines = append(lines, change(d.Name, m.accountName(ctx, d.Before), m.accountName(ctx, d.After))...)
+		default:
+			lines = append(lines, change(d.Name, d.Before, d.After)...)
+		}
+	}
+	return lines, replaced
+}
+
+// accountName is how a person knows an account.
+func (m *maker) accountName(ctx context.Context, id string) string {
+	ref := m.spec.Mail.Authentication
+	switch {
+	case id == "":
+		return ""
+	case id == planned && ref != nil && ref.Account != nil:
+		return ref.Account.Resource + " / " + ref.Account.Account
+	}
+	a, err := m.Vault.Account(ctx, m.by, id)
+	if err != nil {
+		return "one that is gone"
+	}
+	return a.ResourceName + " / " + a.Name
+}
+
+// mailPlace returns where in the file a field of the mail server stands.
+func mailPlace(field string) string {
+	switch field {
+	case "sender_address":
+		return "mail.sender.address"
+	case "sender_name":
+		return "mail.sender.name"
+	case "username":
+		return "mail.authentication.user"
+	case "password", "account":
+		return "mail.authentication." + field
+	case "auth":
+		return "mail.authentication"
+	case "local_name":
+		return "mail.ehlo_name"
+	case "confirm_clear":
+		return "mail.send_password_in_clear"
+	case "certificate":
+		return "mail.trusted_certificates"
+	}
+	return "mail." + field
+}
