@@ -14,11 +14,12 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// A second Ctrl-C does not wait for what the first one is waiting for.
+	context.AfterFunc(ctx, stop)
 	status := cli.Run(ctx, cli.Env{
 		Args: os.Args[1:], Environ: os.Environ(),
 		In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Login: login(),
 	})
-	stop()
 	os.Exit(status)
 }
 

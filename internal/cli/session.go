@@ -69,7 +69,7 @@ func (s *session) operateHere(cfg config.Config, name string, args json.RawMessa
 }
 
 // Line prints one line of a running command.
-func (s *session) Line(text string) { fmt.Fprintln(s.env.Err, text) }
+func (s *session) Line(text string) { fmt.Fprintln(s.env.Err, printable(text)) }
 
 // Progress prints how far long work has come.
 func (s *session) Progress(label string, done, total int64) {

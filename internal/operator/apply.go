@@ -27,7 +27,7 @@ func (c *commands) apply(ctx context.Context, by actor.Actor, a Apply, out Sink)
 	if err != nil {
 		return Applied{}, err
 	}
-	var result Applied
+	result := Applied{Steps: []ApplyStep{}}
 	note := func(s blueprint.Step) {
 		result.Steps = append(result.Steps, ApplyStep{Verb: s.Verb, What: s.What, Lines: s.Lines})
 	}

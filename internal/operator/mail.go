@@ -20,8 +20,11 @@ func (c *commands) mailTest(ctx context.Context, by actor.Actor, a MailTest, out
 	if !set {
 		return MailTested{}, fault.NotFound("No mail server is set up yet. Set one up in the web interface, or with sealpost apply.")
 	}
+	said := ""
 	r, err := c.Doctor.Run(ctx, by, p.Change(), a.To, func(s diagnose.Step) {
-		if s.State == diagnose.Running {
+		// A step may tell several times how it goes on.
+		if s.State == diagnose.Running && s.Key != said {
+			said = s.Key
 			out.Line(s.Title + " …")
 		}
 	})
