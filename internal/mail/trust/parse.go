@@ -13,6 +13,7 @@ import (
 	"sort"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/sealpost/sealpost/internal/fault"
 )
@@ -36,6 +37,9 @@ func Parse(data []byte) ([]*x509.Certificate, error) {
 	if len(bytes.TrimSpace(data)) == 0 {
 		return refuse("The file is empty.")
 	}
+	if holdsKey(data) {
+		return refuse("The file holds a private key, which must not leave the mail server. Nothing of it was kept. Choose the file with the certificate alone.")
+	}
 	var ders [][]byte
 	if bytes.Contains(data, []byte("-----BEGIN ")) {
 		rest := data
@@ -43,9 +47,6 @@ func Parse(data []byte) ([]*x509.Certificate, error) {
 			var block *pem.Block
 			if block, rest = pem.Decode(rest); block == nil {
 				break
-			}
-			if strings.Contains(block.Type, "PRIVATE KEY") {
-				return refuse("The file holds a private key, which must not leave the mail server. Nothing of it was kept. Choose the file with the certificate alone.")
 			}
 			if block.Type == "CERTIFICATE" || block.Type == "TRUSTED CERTIFICATE" {
 				ders = append(ders, block.Bytes)
@@ -72,6 +73,22 @@ func Parse(data []byte) ([]*x509.Certificate, error) {
 		return refuse("The file holds no certificate.")
 	}
 	return certs, nil
+}
+
+// holdsKey finds private keys: in PEM wherever they stand, also where their
+// armour is broken, and alone in DER.
+func holdsKey(data []byte) bool {
+	if bytes.Contains(data, []byte("PRIVATE KEY-----")) {
+		return true
+	}
+	if _, err := x509.ParsePKCS8PrivateKey(data); err == nil {
+		return true
+	}
+	if _, err := x509.ParsePKCS1PrivateKey(data); err == nil {
+		return true
+	}
+	_, err := x509.ParseECPrivateKey(data)
+	return err == nil
 }
 
 // weakKey says why the key of c is too weak, or "".
@@ -155,7 +172,7 @@ func orCommon(common, whole string) string {
 
 func clean(s string) string {
 	s = strings.Map(func(r rune) rune {
-		if r < 0x20 || r >= 0x7f && r < 0xa0 || r == 0xfffd || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 {
+		if r == unicode.ReplacementChar || unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp) {
 			return '·'
 		}
 		return r
