@@ -23,12 +23,45 @@ const (
 func (s *Site) home(v *visit) error {
 	p := &page.Home{Name: v.by.Name}
 	p.Title = "Home"
-	for _, add := range []func(*visit, *page.Home) error{s.homeVault, s.homeMail, s.homeDeliveries, s.homeActivity, s.homeSteps} {
+	for _, add := range []func(*visit, *page.Home) error{s.homeWaiting, s.homeVault, s.homeMail, s.homeDeliveries, s.homeActivity, s.homeSteps} {
 		if err := add(v, p); err != nil {
 			return err
 		}
 	}
 	return v.render(p)
+}
+
+// homeWaiting shows what somebody with this role should look at.
+func (s *Site) homeWaiting(v *visit, p *page.Home) error {
+	if !v.by.May(actor.ManageUsers) {
+		return nil
+	}
+	found, err := s.Users.Users(v.ctx(), v.by, identity.Filter{State: identity.Invitee, Limit: 500})
+	if err != nil {
+		return err
+	}
+	pending, ended := 0, 0
+	for _, u := range found.Users {
+		if u.InviteExpires.Before(s.Now()) {
+			ended++
+		} else {
+			pending++
+		}
+	}
+	if ended > 0 {
+		p.Waiting = append(p.Waiting, page.Waiting{Text: invitations(ended) + " ended unused", Tone: "bad", Path: "/users?state=invited", Action: "Send again"})
+	}
+	if pending > 0 {
+		p.Waiting = append(p.Waiting, page.Waiting{Text: invitations(pending) + " not yet accepted", Tone: "warn", Path: "/users?state=invited", Action: "Look"})
+	}
+	return nil
+}
+
+func invitations(n int) string {
+	if n == 1 {
+		return "1 invitation"
+	}
+	return page.Count(n) + " invitations"
 }
 
 func (s *Site) homeVault(v *visit, p *page.Home) error {
