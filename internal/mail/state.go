@@ -41,13 +41,17 @@ func ProblemOf(t Transport, v verdict.Verdict, reply string) Problem {
 
 // Pause keeps all letters back for the reason of p and sets the time of the
 // next probe: 1, 5, 15 and then 60 minutes after one another. It does nothing
-// when the profile has changed since p was met, or a person stopped it. The
-// first pause is audited, later ones only count.
+// when the profile has changed since p was met, when a person stopped it, and
+// when it is paused already and no probe was due. The first pause is audited,
+// later ones only count.
 func (s *Service) Pause(ctx context.Context, p Problem) error {
 	return s.db.Update(ctx, func(tx *store.Tx) error {
 		st, ok, err := selectProfile(tx, true)
 		if err != nil || !ok || st.Revision != p.Revision || st.State == Stopped {
 			return err
+		}
+		if st.State == Paused && tx.Now().Before(st.NextProbe) && st.problemSecret == p.SecretVersion {
+			return nil
 		}
 		return s.pause(tx, actor.System("delivery"), st, p)
 	})

@@ -79,15 +79,15 @@ type Engine struct {
 	// unwritten are outcomes that the database did not take.
 	unwritten []outbox.Outcome
 	reach     reach
-	// accepted counts letters that a server took; noted is when that was last
-	// written to the profile.
-	accepted int64
-	noted    time.Time
-	// blamed are letters that were refused while others passed.
+	// accepted counts letters that a server took, the last of them at tookAt;
+	// noted is when that was last written to the profile.
+	accepted      int64
+	tookAt, noted time.Time
+	// refused counts letters refused since as if nothing could be sent.
+	refused int
+	doubt   doubt
+	// blamed are letters that were refused so while others passed.
 	blamed map[string]bool
-	// unsure is how many letters the last pause rests on, where it rests on
-	// letters and they were few.
-	unsure int
 }
 
 // New returns an engine that has not begun.
@@ -190,7 +190,9 @@ func (e *Engine) idle(keep bool) {
 // probe connects to a paused server and lets letters leave again when that
 // works. The connection is kept for them.
 func (e *Engine) probe(ctx context.Context) (more bool, err error) {
-	e.setUnsure(0)
+	e.mu.Lock()
+	e.doubt, e.refused = doubt{}, 0
+	e.mu.Unlock()
 	l := e.lanes[0]
 	l.hangUp()
 	t, ok, err := e.open(ctx)
@@ -259,20 +261,6 @@ func (e *Engine) flush(ctx context.Context) error {
 	defer e.mu.Unlock()
 	e.unwritten = e.unwritten[len(kept):]
 	return nil
-}
-
-// newWitness tells that a pause rests on few letters and that others came
-// since, which can show whether it is them or the server.
-func (e *Engine) newWitness(due int) bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.unsure > 0 && due > e.unsure
-}
-
-func (e *Engine) setUnsure(n int) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.unsure = n
 }
 
 // graceful returns a context that outlives ctx by the grace.

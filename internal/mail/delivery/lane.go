@@ -39,17 +39,10 @@ type lane struct {
 	suspects []suspect
 }
 
-// suspect is a letter whose refusal may be about it or about everything.
-type suspect struct {
-	claim   outbox.Claim
-	verdict verdict.Verdict
-	failure *smtp.Error
-	// accepted is what Engine.accepted was.
-	accepted int64
-}
-
-// turn claims a few letters and sends them. more asks for another turn.
-func (l *lane) turn(ctx, hard context.Context) (more bool, err error) {
+// turn claims a few letters and sends them, telling found once it has claimed.
+// Nothing is begun after ctx has ended; what is being sent goes on until send
+// ends; what is known is written down in any case. more asks for another turn.
+func (l *lane) turn(ctx, send context.Context, found func()) (more bool, err error) {
 	e := l.engine
 	e.alive()
 	standing, err := e.mail.Standing(ctx)
@@ -64,18 +57,18 @@ func (l *lane) turn(ctx, hard context.Context) (more bool, err error) {
 	if err != nil || !ok {
 		return false, err
 	}
-	k := e.keepLeases(hard)
+	k := e.keepLeases(context.WithoutCancel(ctx))
 	defer k.stop()
 	n := 1
 	if l.took > 0 && l.took < quick {
 		n = manyLetters
 	}
-	claimed, goOn, err := l.work(ctx, hard, t, k, n)
-	for err == nil && goOn && len(l.suspects) > 0 {
+	claimed, goOn, err := l.work(ctx, send, t, k, n, found)
+	for err == nil && goOn && len(l.suspects) > 0 && !e.sure() {
 		// A further letter tells whether it is the letter or the server.
-		_, goOn, err = l.work(ctx, hard, t, k, 1)
+		_, goOn, err = l.work(ctx, send, t, k, 1, found)
 	}
-	if judged := l.judge(hard, t); err == nil {
+	if judged := l.judge(context.WithoutCancel(ctx), t); err == nil {
 		err = judged
 	}
 	return claimed && err == nil, err
@@ -83,12 +76,14 @@ func (l *lane) turn(ctx, hard context.Context) (more bool, err error) {
 
 // work claims up to n letters and sends them. claimed tells that there were
 // any, goOn that the connection and the server are fit for more.
-func (l *lane) work(ctx, hard context.Context, t mail.Transport, k *keeper, n int) (claimed, goOn bool, err error) {
+func (l *lane) work(ctx, send context.Context, t mail.Transport, k *keeper, n int, found func()) (claimed, goOn bool, err error) {
 	if ctx.Err() != nil {
 		return false, false, nil
 	}
 	// A claim is not broken off: it may have been made.
-	claims, err := l.engine.outbox.Claim(hard, n, l.engine.lease, senderOf(t).encode())
+	books := context.WithoutCancel(ctx)
+	claims, err := l.engine.outbox.Claim(books, n, l.engine.lease, senderOf(t).encode())
+	found()
 	if err != nil || len(claims) == 0 {
 		return false, false, err
 	}
@@ -96,10 +91,10 @@ func (l *lane) work(ctx, hard context.Context, t mail.Transport, k *keeper, n in
 	k.hold(claims)
 	goOn = true
 	for goOn && err == nil && len(claims) > 0 && ctx.Err() == nil {
-		goOn, err = l.deliver(hard, t, claims[0])
+		goOn, err = l.deliver(books, send, t, claims[0])
 		claims = claims[1:]
 	}
-	if back := l.engine.giveBack(hard, t, claims); err == nil {
+	if back := l.engine.giveBack(books, t, claims); err == nil {
 		err = back
 	}
 	return true, goOn && ctx.Err() == nil, err

@@ -68,21 +68,23 @@ func submission(c outbox.Claim) (smtp.Submission, error) {
 	}, err
 }
 
-// deliver sends one letter and writes down what came of it. goOn tells that
-// the next one can be tried.
-func (l *lane) deliver(ctx context.Context, t mail.Transport, c outbox.Claim) (goOn bool, err error) {
+// deliver sends one letter, as long as send does not end, and writes down what
+// came of it. goOn tells that the next one can be tried.
+func (l *lane) deliver(ctx, send context.Context, t mail.Transport, c outbox.Claim) (goOn bool, err error) {
 	e := l.engine
 	e.alive()
 	sub, err := submission(c)
 	if err != nil {
-		return true, l.write(ctx, t, c, outbox.Outcome{State: outbox.Failed, Advice: "The letter cannot be sent like this. Check the name and the address of sender and recipient."}, verdict.Verdict{Row: "build"}, 0)
+		const advice = "The letter cannot be sent like this. Check the name and the address of sender and recipient."
+		e.log.Error("a letter cannot be built", "letter", c.ID, "kind", c.Kind, "err", err)
+		return true, l.write(ctx, t, c, outbox.Outcome{State: outbox.Failed, Advice: advice}, verdict.Verdict{Row: "build"}, 0)
 	}
-	result := l.send(ctx, sub)
-	if fresh, retry := l.refresh(ctx, t, result.Err); retry {
+	result := l.send(send, sub)
+	if fresh, retry := l.refresh(send, t, result.Err); retry {
 		if !fresh {
 			return false, e.giveBack(ctx, t, []outbox.Claim{c})
 		}
-		result = l.send(ctx, sub)
+		result = l.send(send, sub)
 	}
 	l.took = result.Took
 	l.letters++
@@ -139,10 +141,10 @@ func (l *lane) refused(ctx context.Context, t mail.Transport, c outbox.Claim, r 
 	case v.Act == verdict.Fail:
 		out.State = outbox.Failed
 	case v.Act == verdict.Pause && l.mayBeTheLetter(t, c, failure):
-		l.suspects = append(l.suspects, suspect{c, v, failure, e.seen()})
-		return alive && len(l.suspects) < maxSuspects, nil
+		l.suspects = append(l.suspects, suspect{c, v, failure, e.suspects()})
+		return alive && !e.sure(), nil
 	case v.Act == verdict.Pause && !e.isBlamed(c.ID) && c.Sender == senderOf(t).encode():
-		return false, l.giveUp(ctx, t, suspect{claim: c, verdict: v, failure: failure})
+		return false, l.giveUp(ctx, t, doubt{}, suspect{claim: c, verdict: v, failure: failure})
 	default:
 		out.State = outbox.Deferred
 	}

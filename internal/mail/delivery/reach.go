@@ -92,6 +92,7 @@ func (e *Engine) troubled(ctx context.Context, t mail.Transport, v verdict.Verdi
 // is tried.
 func (e *Engine) pause(ctx context.Context, p mail.Problem) error {
 	e.reached()
+	e.setDoubt(doubt{})
 	return e.mail.Pause(ctx, p)
 }
 
@@ -117,7 +118,7 @@ func (e *Engine) tookLetter(ctx context.Context, t mail.Transport) error {
 		e.noted = now
 	}
 	e.accepted++
-	e.reach, e.unsure = reach{}, 0
+	e.reach, e.refused, e.tookAt = reach{}, 0, now
 	e.mu.Unlock()
 	if !due {
 		return nil

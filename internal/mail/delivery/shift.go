@@ -13,23 +13,47 @@ import (
 // no lane has work. While one of them is busy, perhaps for minutes with a slow
 // server, the others look for new letters.
 type shift struct {
-	mu     sync.Mutex
-	busy   int
-	worked bool
-	over   chan struct{}
+	mu   sync.Mutex
+	busy int
+	// seeking counts lanes that are about to claim: each letter that is due
+	// may be theirs.
+	seeking int
+	worked  bool
+	over    chan struct{}
 }
 
-// begin counts a lane as busy; false once the shift is over.
-func (s *shift) begin() bool {
+// begin counts a lane as busy and as about to claim; see seek. It returns nil
+// once the shift is over.
+func (s *shift) begin() (found func()) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	select {
 	case <-s.over:
-		return false
+		s.mu.Unlock()
+		return nil
 	default:
 		s.busy++
-		return true
+		s.mu.Unlock()
+		return s.seek()
 	}
+}
+
+// seek counts a lane as about to claim until found is called.
+func (s *shift) seek() (found func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.seeking++
+	return sync.OnceFunc(func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.seeking--
+	})
+}
+
+// seekers returns how many lanes are about to claim.
+func (s *shift) seekers() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.seeking
 }
 
 func (s *shift) end(worked bool) {
@@ -46,28 +70,29 @@ func (s *shift) end(worked bool) {
 // are letters, so that one letter does not open two connections.
 func (e *Engine) shift(ctx context.Context, due int) (more bool, err error) {
 	s := &shift{over: make(chan struct{})}
-	hard, cancel := e.graceful(ctx)
+	send, cancel := e.graceful(ctx)
 	defer cancel()
 	errs := make([]error, len(e.lanes))
 	var all sync.WaitGroup
-	for i := range e.lanes {
-		if i < due {
-			s.begin()
-		}
+	found := make([]func(), len(e.lanes))
+	for i := range min(due, len(e.lanes)) {
+		found[i] = s.begin()
 	}
 	for i, l := range e.lanes {
-		all.Go(func() { errs[i] = l.run(ctx, hard, s, i < due) })
+		all.Go(func() { errs[i] = l.run(ctx, send, s, found[i]) })
 	}
 	all.Wait()
 	return s.worked && ctx.Err() == nil, errors.Join(errs...)
 }
 
-// run works until the shift is over. started tells that the lane was counted
-// as busy already.
-func (l *lane) run(ctx, hard context.Context, s *shift, started bool) error {
-	for started || l.await(ctx, s) {
-		started = false
-		if err := l.stint(ctx, hard, s); err != nil {
+// run works until the shift is over. A lane that has begun already is given
+// what begin returned.
+func (l *lane) run(ctx, send context.Context, s *shift, found func()) error {
+	if found == nil {
+		found = l.await(ctx, s)
+	}
+	for ; found != nil; found = l.await(ctx, s) {
+		if err := l.stint(ctx, send, s, found); err != nil {
 			return err
 		}
 	}
@@ -76,37 +101,45 @@ func (l *lane) run(ctx, hard context.Context, s *shift, started bool) error {
 
 // stint takes turns while there is work. A panic ends this lane's stint and no
 // more: its letters come back when their lease ends.
-func (l *lane) stint(ctx, hard context.Context, s *shift) (err error) {
+func (l *lane) stint(ctx, send context.Context, s *shift, found func()) (err error) {
 	worked := false
 	defer func() {
 		if p := recover(); p != nil {
+			worked = false
 			l.hangUp()
 			l.suspects = nil
 			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
 		}
+		found()
 		s.end(worked)
 	}()
-	for more := true; more && ctx.Err() == nil; worked = worked || more {
-		if more, err = l.turn(ctx, hard); err != nil {
+	for more := true; more && ctx.Err() == nil; found = s.seek() {
+		more, err = l.turn(ctx, send, found)
+		found()
+		if err != nil {
 			return err
 		}
+		worked = worked || more
 	}
 	return nil
 }
 
-// await waits, as long as another lane is busy, until letters are due.
-func (l *lane) await(ctx context.Context, s *shift) bool {
+// await waits, as long as another lane is busy, until there are letters for
+// this one, and begins. It returns nil when the shift is over.
+func (l *lane) await(ctx context.Context, s *shift) (found func()) {
 	tick := time.NewTicker(l.engine.poll)
 	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
-			return false
+			return nil
 		case <-s.over:
-			return false
+			return nil
 		case <-tick.C:
 		}
-		if n, open, err := l.engine.outbox.Due(ctx); err == nil && open && n > 0 {
+		// Those who seek now may have claimed when the letters are counted.
+		others := s.seekers()
+		if n, open, err := l.engine.outbox.Due(ctx); err == nil && open && n > max(others, s.seekers()) {
 			return s.begin()
 		}
 	}
