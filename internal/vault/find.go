@@ -18,7 +18,8 @@ import (
 // not filter.
 type Filter struct {
 	// Text is looked for in name, address, names of accounts, department,
-	// location, type, URL and notes. Of several words each must be found.
+	// location, type, URL and the first 500 characters of the notes. Of
+	// several words each must be found.
 	Text string
 	// Type is a whole type, whatever its case.
 	Type string
@@ -166,7 +167,7 @@ func (s *Service) Resources(ctx context.Context, by actor.Actor, f Filter) (Page
 		c.add("r.type_key = ?", nameKey(f.Type))
 	}
 	for _, term := range terms(f.Text) {
-		c.add(`(r.search LIKE ? ESCAPE '\' OR r.account_names LIKE ? ESCAPE '\')`, term, term)
+		c.add(mentions, term, term)
 	}
 	all := c
 	if f.Cursor != "" {
@@ -177,11 +178,14 @@ func (s *Service) Resources(ctx context.Context, by actor.Actor, f Filter) (Page
 	var page Page
 	err = s.DB.View(ctx, func(tx *store.Tx) error {
 		page = Page{}
-		if page.Total, err = countResources(tx, all); err != nil {
-			return err
-		}
 		if page.Resources, err = listResources(tx, c, o, f.Limit+1); err != nil {
 			return err
+		}
+		page.Total = len(page.Resources)
+		if page.Total > f.Limit || f.Cursor != "" {
+			if page.Total, err = countResources(tx, all); err != nil {
+				return err
+			}
 		}
 		if len(page.Resources) > f.Limit {
 			page.Resources = page.Resources[:f.Limit]
@@ -197,20 +201,33 @@ func (s *Service) Resources(ctx context.Context, by actor.Actor, f Filter) (Page
 	return page, err
 }
 
+// mentions is the condition that a term is somewhere in a resource.
+const mentions = `(r.search LIKE ? ESCAPE '\' OR r.account_names LIKE ? ESCAPE '\')`
+
+// maxPicked bounds the resources among whose accounts one is chosen. Who does
+// not find theirs among so many types more of it.
+const maxPicked = 300
+
 // SearchAccounts returns accounts that by may see, for a field in which one is
 // chosen: each word of text is in the account's name or in what is said of its
 // resource. limit is 1 to 100.
 func (s *Service) SearchAccounts(ctx context.Context, by actor.Actor, text string, limit int) ([]Account, error) {
-	var c conditions
-	visible(&c, by)
+	o, err := orderOf("name")
+	if err != nil {
+		return nil, err
+	}
+	var resources, c conditions
+	visible(&resources, by)
+	resources.add("r.account_names <> ''")
 	for _, term := range terms(text) {
-		// The first part lets a resource be passed over without looking at
-		// its accounts.
-		c.add(`(r.search LIKE ? ESCAPE '\' OR r.account_names LIKE ? ESCAPE '\')`, term, term)
+		resources.add(mentions, term, term)
+	}
+	c.within(resources, o, maxPicked)
+	for _, term := range terms(text) {
 		c.add(`(a.name_key LIKE ? ESCAPE '\' OR r.search LIKE ? ESCAPE '\')`, term, term)
 	}
 	var accounts []Account
-	err := s.DB.View(ctx, func(tx *store.Tx) (err error) {
+	err = s.DB.View(ctx, func(tx *store.Tx) error {
 		if accounts, err = listAccounts(tx, c, min(max(limit, 1), 100)); err != nil {
 			return err
 		}

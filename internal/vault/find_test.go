@@ -134,8 +134,12 @@ func TestWalkingThroughPages(t *testing.T) {
 		all, err := r.vault.Resources(r.ctx(), r.ada, vault.Filter{})
 		r.must(err)
 		less := map[string]func(a, b vault.Resource) int{
-			"name": func(a, b vault.Resource) int { return strings.Compare(strings.ToLower(a.Name), strings.ToLower(b.Name)) },
-			"type": func(a, b vault.Resource) int { return strings.Compare(strings.ToLower(a.Type), strings.ToLower(b.Type)) },
+			"name": func(a, b vault.Resource) int {
+				return strings.Compare(strings.ToLower(a.Name), strings.ToLower(b.Name))
+			},
+			"type": func(a, b vault.Resource) int {
+				return strings.Compare(strings.ToLower(a.Type), strings.ToLower(b.Type))
+			},
 			"changed": func(a, b vault.Resource) int {
 				return a.ChangedAt.Compare(b.ChangedAt)
 			},
@@ -215,9 +219,18 @@ func TestSearchTextIsData(t *testing.T) {
 		}
 		for _, bad := range injections {
 			for _, f := range []vault.Filter{
-				{Text: bad}, {Text: "plain " + bad}, {Type: bad}, {Sort: bad}, {Sort: "name " + bad}, {Cursor: bad}, {Cursor: cursor(bad)},
-				{Cursor: cursor("name", bad, bad)}, {Sort: "name", Cursor: cursor("name", bad, bad)}, {Sort: "type", Cursor: cursor("type", bad, bad, bad)},
-				{Sort: "-changed", Cursor: cursor("-changed", bad, bad)}, {Cursor: cursor("name", "a", "b", bad)},
+				{Text: bad},
+				{Text: "plain " + bad},
+				{Type: bad},
+				{Sort: bad},
+				{Sort: "name " + bad},
+				{Cursor: bad},
+				{Cursor: cursor(bad)},
+				{Cursor: cursor("name", bad, bad)},
+				{Sort: "name", Cursor: cursor("name", bad, bad)},
+				{Sort: "type", Cursor: cursor("type", bad, bad, bad)},
+				{Sort: "-changed", Cursor: cursor("-changed", bad, bad)},
+				{Cursor: cursor("name", "a", "b", bad)},
 				{Text: bad, Type: bad, Sort: bad, Cursor: bad, Limit: -1},
 			} {
 				page, err := r.vault.Resources(r.ctx(), r.ada, f)

@@ -68,9 +68,19 @@ func resourceNamed(tx *store.Tx, login, key string) (Resource, error) {
 		`SELECT `+resourceColumns+resourceTables+` WHERE u.login = $1 AND r.name_key = $2`, login, key)
 }
 
-func listResources(tx *store.Tx, c conditions, o order, limit int) ([]Resource, error) {
-	return store.All(tx, scanResource, fmt.Sprintf(`SELECT %s%s%s ORDER BY %s LIMIT %d`,
-		resourceColumns, resourceTables, c.where(), o.by(), limit), c.args...)
+// within adds that r is among the first limit rows that fit inner. Only those
+// are read whole: a search walks through an index that has all it looks at.
+func (c *conditions) within(inner conditions, o order, limit int) {
+	c.args = inner.args
+	c.parts = append(c.parts, fmt.Sprintf(`r.id IN (SELECT r.id FROM vault_resource r%s ORDER BY %s LIMIT %d)`,
+		inner.where(), o.by(), limit))
+}
+
+func listResources(tx *store.Tx, inner conditions, o order, limit int) ([]Resource, error) {
+	var c conditions
+	c.within(inner, o, limit)
+	return store.All(tx, scanResource, fmt.Sprintf(`SELECT %s%s%s ORDER BY %s`,
+		resourceColumns, resourceTables, c.where(), o.by()), c.args...)
 }
 
 func countResources(tx *store.Tx, c conditions) (int, error) {
@@ -110,9 +120,15 @@ func lockResource(tx *store.Tx, id string) error {
 	return err
 }
 
+// maxSearchNotes bounds how much of the notes the search looks at, in
+// characters: it walks through all of it at every key that is pressed.
+const maxSearchNotes = 500
+
 // searchText is what the search box looks in, beside the accounts' names.
 func searchText(f Fields) string {
-	return store.Fold(strings.Join([]string{f.Name, f.Address, f.Type, f.Department, f.Location, f.URL, f.Notes}, "\n"))
+	notes := []rune(f.Notes)
+	notes = notes[:min(len(notes), maxSearchNotes)]
+	return store.Fold(strings.Join([]string{f.Name, f.Address, f.Type, f.Department, f.Location, f.URL, string(notes)}, "\n"))
 }
 
 func insertResource(tx *store.Tx, id, ownerID string, f Fields) error {

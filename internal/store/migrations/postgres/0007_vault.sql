@@ -24,7 +24,9 @@ CREATE TABLE vault_resource (
     UNIQUE (owner_id, name_key)
 );
 
-CREATE INDEX vault_resource_by_name ON vault_resource (name_key, id);
+-- SQLite has the text in this index as well. Here an entry must be small, and
+-- the table is quick to walk through.
+CREATE INDEX vault_resource_search ON vault_resource (owner_id, name_key, id);
 CREATE INDEX vault_resource_by_type ON vault_resource (owner_id, type_key, name_key, id);
 CREATE INDEX vault_resource_by_change ON vault_resource (owner_id, changed_at, id);
 
