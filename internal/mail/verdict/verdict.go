@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -49,8 +50,10 @@ var replies string
 
 // row is a line of the table.
 type row struct {
-	id, provider   string
-	stages         []string
+	id, provider string
+	stages       []string
+	// code is 0 where the enhanced code says it all. That may be a pattern of
+	// path.Match.
 	code           int
 	enhanced, text string
 	act            Act
@@ -81,6 +84,9 @@ func New() (*Table, error) {
 		if r.code, err = strconv.Atoi(f[3]); err != nil {
 			return nil, fmt.Errorf("replies.tsv:%d: %w", n+1, err)
 		}
+		if _, err := path.Match(r.enhanced, ""); err != nil || r.code == 0 && r.enhanced == "" {
+			return nil, fmt.Errorf("replies.tsv:%d: no code that can be matched", n+1)
+		}
 		if f[7] != "" {
 			minutes, err := strconv.Atoi(f[7])
 			if err != nil {
@@ -96,13 +102,29 @@ func New() (*Table, error) {
 	return t, nil
 }
 
+// fits reports whether the row is about an enhanced code.
+func (r row) fits(enhanced string) bool {
+	if r.enhanced == "" {
+		return true
+	}
+	ok, err := path.Match(r.enhanced, enhanced)
+	return ok && err == nil
+}
+
 // Provider returns the provider behind a host name, or "".
 func Provider(host string) string {
 	host = strings.ToLower(host)
 	for _, p := range []struct{ suffix, name string }{
-		{".office365.com", "microsoft"}, {".office365.us", "microsoft"}, {".outlook.com", "microsoft"}, {".outlook.cn", "microsoft"},
-		{"smtp-mail.outlook.com", "microsoft"}, {".gmail.com", "google"}, {".google.com", "google"}, {".zoho.com", "zoho"},
-		{".zoho.eu", "zoho"}, {".zoho.in", "zoho"},
+		{".office365.com", "microsoft"},
+		{".office365.us", "microsoft"},
+		{".outlook.com", "microsoft"},
+		{".outlook.cn", "microsoft"},
+		{"smtp-mail.outlook.com", "microsoft"},
+		{".gmail.com", "google"},
+		{".google.com", "google"},
+		{".zoho.com", "zoho"},
+		{".zoho.eu", "zoho"},
+		{".zoho.in", "zoho"},
 	} {
 		if strings.HasSuffix(host, p.suffix) {
 			return p.name
@@ -142,16 +164,19 @@ func (t *Table) reply(e *smtp.Error, provider string) Verdict {
 	text := strings.ToLower(e.Text)
 	for i := range t.rows {
 		r := &t.rows[i]
-		if r.code != e.Code || r.provider != "*" && r.provider != provider ||
-			r.enhanced != "" && r.enhanced != e.Enhanced || r.text != "" && !strings.Contains(text, r.text) ||
+		if r.code != 0 && r.code != e.Code || r.provider != "*" && r.provider != provider ||
+			!r.fits(e.Enhanced) || r.text != "" && !strings.Contains(text, r.text) ||
 			len(r.stages) > 0 && !slices.Contains(r.stages, string(e.Stage)) {
 			continue
 		}
 		s := 0
 		if r.enhanced != "" {
-			s += 4
+			s += 8
 		}
 		if r.provider != "*" {
+			s += 4
+		}
+		if r.code != 0 {
 			s += 2
 		}
 		if r.text != "" {
