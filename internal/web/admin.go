@@ -47,7 +47,7 @@ func (s *Site) admin(v *visit) error {
 }
 
 func generalForm(site letter.Site) *page.General {
-	p := &page.General{OrganisationName: site.Organisation, AccessURL: site.AccessURL, Logo: logoPath(site)}
+	p := &page.General{OrganisationName: site.Organisation, AccessURL: site.AccessURL}
 	p.Title, p.Crumbs = "General", []page.Crumb{{Name: "Admin", Path: "/admin"}}
 	return p
 }

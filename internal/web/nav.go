@@ -40,7 +40,7 @@ func (s *Site) open(by actor.Actor, path string) bool {
 
 // frame fills in what all pages have.
 func (s *Site) frame(v *visit, b *page.Base) error {
-	b.Organisation, b.Theme, b.Here = v.site.Title(), v.theme(), v.here()
+	b.Organisation, b.Logo, b.Theme, b.Here = v.site.Title(), logoPath(v.site), v.theme(), v.here()
 	if b.Notice == "" {
 		b.Notice = v.takeNotice()
 	}
@@ -97,7 +97,7 @@ func (s *Site) banner(v *visit) (*page.Banner, error) {
 		return nil, err
 	}
 	b := mailBanner(profile, set, gate, v.by.May(actor.ManageSettings))
-	if b != nil && b.Path != "" && !s.open(v.by, b.Path) {
+	if b != nil && b.Path != "" && (!s.open(v.by, b.Path) || b.Path == v.r.URL.Path) {
 		b.Path, b.Action = "", ""
 	}
 	return b, nil
@@ -127,7 +127,7 @@ func mailBanner(profile mail.Profile, set bool, gate outbox.Gate, manages bool) 
 	}
 	if manages && set {
 		if profile.Reason != "" {
-			b.More = strings.TrimSpace(profile.Reason + " " + profile.Advice)
+			b.More = profile.Reason
 		}
 		b.Path, b.Action = mailSettingsPath, "Mend it"
 	}

@@ -139,13 +139,13 @@ func (s *Site) showFailure(v *visit, err error) error {
 		return nil // nobody waits for the answer
 	case v.isScript():
 		return s.failScript(v, err)
+	case fault.CodeOf(err) == identity.CodeSignedOut:
+		v.setCookie(cookieSession, "", -1)
+		return v.redirect(signInPath(v.here()), "")
 	case errors.As(err, &wrong):
 		return s.askProof(v, wrong.err)
 	case fault.CodeOf(err) == fault.CodeReauthenticate:
 		return s.askProof(v, nil)
-	case fault.CodeOf(err) == identity.CodeSignedOut:
-		v.setCookie(cookieSession, "", -1)
-		return v.redirect(signInPath(v.here()), "")
 	case fault.Is(err, fault.KindDenied) && fault.CodeOf(err) != fault.CodeLimited:
 		err = errNothing
 	}

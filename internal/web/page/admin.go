@@ -23,8 +23,6 @@ type AdminPlace struct{ Name, Path, Icon, About string }
 type General struct {
 	Base
 	OrganisationName, AccessURL string
-	// Logo is where the picture is shown from; empty without one.
-	Logo string
 }
 
 // Template names the file.

@@ -22,8 +22,9 @@ type Base struct {
 	// Bare leaves out the navigation, for pages before sign-in.
 	Bare bool
 
-	// Organisation is the installation's name.
-	Organisation string
+	// Organisation is the installation's name, Logo where its picture is
+	// shown from; that may be empty.
+	Organisation, Logo string
 	// Me is who is signed in; nil where nobody is.
 	Me *Me
 	// Nav are the places at the side.

@@ -26,26 +26,34 @@
 // Templates in parts.html, each with what it is given:
 //
 //	head      the page: breadcrumbs, title; define "actions" for what stands beside it
-//	field     field NAME LABEL VALUE ERRORS | help … | as TYPE AUTOCOMPLETE | required | limit N | hint PLACEHOLDER
-//	          textarea: | lines N; a choice in a list: | among OPTIONS; a flag on the label: | optional
-//	secret    secretField NAME LABEL SETAT ERRORS | help …: keep, replace, clear ("NAME_action" and NAME)
-//	newpw     field …: a new password with its strength and a button that shows it
+//	errors    the sentence about a form that was not taken
+//	field     field NAME LABEL VALUE ERRORS | help … | as TYPE AUTOCOMPLETE | required | optional |
+//	          focus | mono | limit N | hint PLACEHOLDER | keyboard INPUTMODE; | lines N makes it a
+//	          textarea, | among OPTIONS a list
+//	password  field …: the password that one has
+//	newpw     field …: a new one, with its strength
+//	secret    secretField NAME LABEL SETAT ACTION ERRORS | secretHelp …: keep, replace or clear what is
+//	          stored, as the fields NAME_action and NAME
 //	choice    choice NAME LABEL VALUE ERRORS OPTIONS: a row of radio buttons
+//	tag       tag TEXT TONE; tones are "", "good", "warn", "bad"
 //	pager     a [Pager]
 //	empty     an [Empty]: what to do where there is nothing yet
-//	tag       tag TEXT TONE; tones are "", "good", "warn", "bad"
-//	errors    the page's sentence where something in its form is wrong
-//	danger    a [Danger]: a link that opens a dialog, and the dialog
-//	steps     a list of [Step]: how far something is
-//	copy      a text with a button that copies it
+//	copy      copy ID LABEL TEXT: a text with a button that copies it
+//	steps-so-far  a list of [Step]
 //
-// Functions: when TIME (relative, the exact time on hover), exact TIME, span
-// DURATION, size BYTES, count N, icon NAME, asset NAME.
+// Functions: when TIME (relative, the exact time on hover), exact TIME, size
+// BYTES, count N, icon NAME, asset NAME.
+//
+// A dangerous act is a link to its own page, which opens a dialog:
+//
+//	<a class="btn bad" href="?ask=delete" data-dialog="delete">Delete…</a>
+//	<dialog id="delete" aria-labelledby="delete-title"{{if eq .Ask "delete"}} open{{end}}>…</dialog>
 //
 // Scripts attach themselves by data attributes: data-guard on a form asks
-// before typed changes are left; data-dialog="ID" on a link opens that dialog;
-// data-copy="ID" copies; data-search on a filter form searches while one
-// types, replacing the element #results.
+// before typed changes are left; data-dialog="ID" opens a dialog, data-close in
+// it closes it; data-copy="ID" copies; data-show="ID" shows a password;
+// data-search on a filter form searches while one types, taking over what is
+// in #results and each element with data-follows.
 //
 // Every page has an entry in samples_test.go: it is executed with that in a
 // test, in every state that matters.

@@ -16,7 +16,6 @@ func funcs(asset func(string) string, now func() time.Time) template.FuncMap {
 		"icon":  icon,
 		"when":  func(t time.Time) template.HTML { return timeElement(t, Relative(t, now())) },
 		"exact": func(t time.Time) template.HTML { return timeElement(t, "") },
-		"span":  Span,
 		"size":  Size,
 		"count": Count,
 
@@ -33,7 +32,6 @@ func funcs(asset func(string) string, now func() time.Time) template.FuncMap {
 		"required": func(f Field) Field { f.Required = true; return f },
 		"optional": func(f Field) Field { f.Optional = true; return f },
 		"focus":    func(f Field) Field { f.Focus = true; return f },
-		"fixed":    func(f Field) Field { f.Fixed = true; return f },
 		"mono":     func(f Field) Field { f.Mono = true; return f },
 
 		"secretField": func(name, label string, setAt time.Time, action string, errs *Errors) Secret {

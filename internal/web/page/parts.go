@@ -14,8 +14,8 @@ type Field struct {
 	// Rows makes it a textarea.
 	Rows int
 	// Options make it a list to choose from.
-	Options                                []Option
-	Required, Optional, Focus, Fixed, Mono bool
+	Options                         []Option
+	Required, Optional, Focus, Mono bool
 }
 
 // Described is the value of aria-describedby: the ids of help and error.

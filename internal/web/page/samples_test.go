@@ -137,9 +137,11 @@ func auditSamples() []page.Page {
 }
 
 func adminSamples() []page.Page {
+	logo := base("General")
+	logo.Logo = "/logo?v=1"
 	return []page.Page{
 		&page.Admin{Base: base("Admin"), Version: "1", Groups: []page.AdminGroup{{Title: "Settings", Places: []page.AdminPlace{{Name: "General", Path: "/a", Icon: "building", About: "x"}}}}},
-		&page.General{Base: base("General"), OrganisationName: "Example Ltd", AccessURL: "https://vault.example.org", Logo: "/logo?v=1"},
+		&page.General{Base: logo, OrganisationName: "Example Ltd", AccessURL: "https://vault.example.org"},
 		&page.General{Base: wrong(base("General"), "organisation", "access_url", "logo")},
 	}
 }

@@ -1,5 +1,7 @@
 // Lists: "/" goes to the search field, and what is typed there searches at
-// once, by asking for the same page and replacing the element #results.
+// once, by asking for the same page and taking over what is in its element
+// #results, and each element with data-follows, such as a link that exports
+// what is found.
 
 /** @param {(root: ParentNode) => void} attach attaches scripts to what was replaced */
 export function search(attach) {
@@ -30,11 +32,18 @@ export function search(attach) {
       location.assign(address);
       return;
     }
-    const fresh = new DOMParser().parseFromString(await response.text(), "text/html").getElementById("results");
-    if (turn !== asked || !fresh) return;
+    const text = await response.text();
+    const fresh = new DOMParser().parseFromString(text, "text/html");
+    const results = document.getElementById("results");
+    const found = fresh.getElementById("results");
+    if (turn !== asked || !results || !found) return;
     history.replaceState(null, "", address);
-    document.getElementById("results")?.replaceWith(fresh);
-    attach(fresh);
+    results.replaceChildren(...found.childNodes);
+    for (const old of document.querySelectorAll("[data-follows][id]")) {
+      const next = fresh.getElementById(old.id);
+      if (next) old.replaceWith(next);
+    }
+    attach(results);
   };
   form.addEventListener("input", () => {
     clearTimeout(timer);
