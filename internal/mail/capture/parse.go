@@ -68,10 +68,15 @@ func parse(source []byte) Content {
 
 // split cuts a letter at the first empty line.
 func split(source []byte) (head, body []byte) {
-	for _, gap := range []string{"\r\n\r\n", "\n\n"} {
-		if i := bytes.Index(source, []byte(gap)); i >= 0 {
-			return source[:i], source[i+len(gap):]
+	for at := 0; at < len(source); {
+		end := bytes.IndexByte(source[at:], '\n')
+		if end < 0 {
+			break
 		}
+		if len(bytes.TrimRight(source[at:at+end], "\r")) == 0 {
+			return source[:at], source[at+end+1:]
+		}
+		at += end + 1
 	}
 	return source, nil
 }
