@@ -13,6 +13,20 @@ addEventListener("pageshow", () => {
   for (const form of document.querySelectorAll("form[data-sent]")) form.removeAttribute("data-sent");
 });
 
+let pressed = false;
+addEventListener("pointerdown", () => { pressed = true; }, true);
+for (const end of ["pointerup", "pointercancel"]) addEventListener(end, () => { pressed = false; }, true);
+
+/**
+ * Acts once the pointer is up: a sentence that appears while a button is being
+ * pressed would move it away from under the pointer, and the press be lost.
+ * @param {() => void} act
+ */
+function afterPress(act) {
+  if (!pressed) act();
+  else for (const end of ["pointerup", "pointercancel"]) addEventListener(end, () => setTimeout(act), { once: true });
+}
+
 /**
  * Shows the browser's own sentence about a field below it.
  * @param {HTMLInputElement | HTMLTextAreaElement | HTMLSelectElement} input
@@ -21,8 +35,10 @@ function judge(input) {
   const field = input.closest(".field");
   if (!field) return;
   const id = `${input.id}-invalid`;
-  document.getElementById(id)?.remove();
-  const ids = (input.getAttribute("aria-describedby") ?? "").split(" ").filter((x) => x && x !== id);
+  // What the server said was about what stood there before.
+  const old = [id, `${input.id}-error`];
+  for (const gone of old) document.getElementById(gone)?.remove();
+  const ids = (input.getAttribute("aria-describedby") ?? "").split(" ").filter((x) => x && !old.includes(x));
   const wrong = !input.validity.valid;
   if (wrong) {
     const p = document.createElement("p");
@@ -36,7 +52,6 @@ function judge(input) {
   input.setAttribute("aria-invalid", String(wrong));
   if (ids.length > 0) input.setAttribute("aria-describedby", ids.join(" "));
   else input.removeAttribute("aria-describedby");
-  if (!wrong) document.getElementById(`${input.id}-error`)?.remove();
 }
 
 /**
@@ -48,7 +63,11 @@ export function settled(form) { changed.delete(form); }
 /** @param {ParentNode} root */
 export function forms(root) {
   for (const form of root.querySelectorAll("form")) {
-    if (form.hasAttribute("data-guard")) form.addEventListener("input", () => changed.add(form));
+    if (form.hasAttribute("data-guard")) {
+      form.addEventListener("input", () => changed.add(form));
+      // What came back with errors is not stored either.
+      if (form.querySelector("[data-wrong]")) changed.add(form);
+    }
     form.addEventListener("submit", (event) => {
       if (event.defaultPrevented) return;
       if (form.method === "post" && form.hasAttribute("data-sent")) {
@@ -60,8 +79,10 @@ export function forms(root) {
     });
     for (const input of form.querySelectorAll("input[id], textarea[id], select[id]")) {
       if (!(input instanceof HTMLInputElement || input instanceof HTMLTextAreaElement || input instanceof HTMLSelectElement)) continue;
-      input.addEventListener("change", () => judge(input));
+      input.addEventListener("change", () => afterPress(() => judge(input)));
     }
   }
-  document.querySelector("[data-wrong] :is(input, select, textarea)")?.focus({ preventScroll: false });
+  if (root !== document) return;
+  const wrong = document.querySelector("[data-wrong] :is(input, select, textarea)");
+  if (wrong instanceof HTMLElement) wrong.focus();
 }

@@ -4,12 +4,18 @@
 // up: only a new password does.
 
 export function links() {
+  take();
+  // Pasting the link while the page is open changes nothing but the code.
+  addEventListener("hashchange", take);
+}
+
+function take() {
   const input = document.querySelector("input[data-from-link]");
   if (!(input instanceof HTMLInputElement)) return;
-  const code = decodeURIComponent(location.hash.slice(1));
   const address = document.querySelector("input[data-from-address]");
   if (address instanceof HTMLInputElement && address.value === "") address.value = location.origin;
-  if (code === "" || input.value !== "") return;
+  const code = location.hash.slice(1);
+  if (code === "") return;
   history.replaceState(null, "", location.pathname + location.search);
   input.value = code;
   if (input.dataset.fromLink === "send") {

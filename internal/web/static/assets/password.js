@@ -24,8 +24,9 @@ export function passwords(root) {
 
 /** @param {HTMLInputElement} input */
 function meter(input) {
-  const out = document.getElementById(input.dataset.strength ?? "");
-  if (!out) return;
+  const found = document.getElementById(input.dataset.strength ?? "");
+  if (!found) return;
+  const out = found;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let timer;
   let asked = 0;
