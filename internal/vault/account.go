@@ -84,10 +84,8 @@ func (s *Service) addAccount(tx *store.Tx, by actor.Actor, resourceID, id string
 	}
 	stored, err := accountBy(tx, id)
 	switch {
-	case err == nil && stored.ResourceID == r.ID && nameKey(stored.Name) == nameKey(n.Name):
-		return s.gradeAccount(tx, by, stored)
 	case err == nil:
-		return Account{}, errSentBefore("name")
+		return s.addedBefore(tx, by, r, stored, n)
 	case !fault.Is(err, fault.KindNotFound):
 		return Account{}, err
 	}
@@ -116,6 +114,24 @@ func (s *Service) addAccount(tx *store.Tx, by actor.Actor, resourceID, id string
 	}
 	failpoint.Hit("vault.add-account.before-commit")
 	return a, nil
+}
+
+// addedBefore returns what a form added when it was sent first, if it says the
+// same again: a password typed since must not be lost without a word.
+func (s *Service) addedBefore(tx *store.Tx, by actor.Actor, r Resource, stored Account, n NewAccount) (Account, error) {
+	if stored.ResourceID != r.ID || nameKey(stored.Name) != nameKey(n.Name) {
+		return Account{}, errSentBefore("name")
+	}
+	if !n.Password.IsZero() {
+		first, err := s.open(tx, stored.ID, 1)
+		if err != nil && !fault.Is(err, fault.KindNotFound) {
+			return Account{}, err
+		}
+		if !first.Equal(n.Password) {
+			return Account{}, errSentBefore("password")
+		}
+	}
+	return s.gradeAccount(tx, by, stored)
 }
 
 func takenAccount(err error) error {

@@ -3,6 +3,7 @@ package vault_test
 import (
 	"fmt"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -105,22 +106,15 @@ func (r *rows) insert(tx *store.Tx) error {
 func BenchmarkReveal(b *testing.B) {
 	eachBench(b, func(b *testing.B, r *rig) {
 		a := r.account(r.ada, r.add(r.ada, "db1"), "root", "correct horse battery staple")
-		for b.Loop() {
-			if _, err := r.vault.Reveal(r.ctx(), r.ada, a.ID, 0, vault.ShowIt, ""); err != nil {
-				b.Fatal(err)
-			}
-		}
+		loop(b, func() error { return second(r.vault.Reveal(r.ctx(), r.ada, a.ID, 0, vault.ShowIt, "")) })
 	})
 }
 
 func BenchmarkSetPassword(b *testing.B) {
 	eachBench(b, func(b *testing.B, r *rig) {
 		a := r.account(r.ada, r.add(r.ada, "db1"), "root", "")
-		for b.Loop() {
-			if _, err := r.vault.SetPassword(r.ctx(), r.ada, a.ID, secret.New("correct horse battery staple"), "", 0); err != nil {
-				b.Fatal(err)
-			}
-		}
+		pw := secret.New("correct horse battery staple")
+		loop(b, func() error { return second(r.vault.SetPassword(r.ctx(), r.ada, a.ID, pw, "", 0)) })
 	})
 }
 
@@ -151,11 +145,7 @@ func BenchmarkFind(b *testing.B) {
 				})
 				for _, text := range []string{"svc-19999-0", "svc", "nothing-has-this"} {
 					b.Run("pick "+text, func(b *testing.B) {
-						for b.Loop() {
-							if _, err := r.vault.SearchAccounts(r.ctx(), r.ada, text, 20); err != nil {
-								b.Fatal(err)
-							}
-						}
+						loop(b, func() error { return second(r.vault.SearchAccounts(r.ctx(), r.ada, text, 20)) })
 					})
 				}
 			})
@@ -164,11 +154,28 @@ func BenchmarkFind(b *testing.B) {
 }
 
 func (r *rig) benchFind(b *testing.B, f vault.Filter) {
+	loop(b, func() error { return second(r.vault.Resources(r.ctx(), r.ada, f)) })
+}
+
+// loop measures f by the clock and by the work of this process, which others
+// on the machine do not slow down. PostgreSQL's own work is not in it.
+func loop(b *testing.B, f func() error) {
+	b.Helper()
+	began := worked(b)
 	for b.Loop() {
-		if _, err := r.vault.Resources(r.ctx(), r.ada, f); err != nil {
+		if err := f(); err != nil {
 			b.Fatal(err)
 		}
 	}
+	b.ReportMetric(float64(worked(b)-began)/float64(b.N), "cpu-ns/op")
+}
+
+func worked(b *testing.B) int64 {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return u.Utime.Nano() + u.Stime.Nano()
 }
 
 // BenchmarkAddAccount adds to a resource that has very many already.
@@ -177,10 +184,10 @@ func BenchmarkAddAccount(b *testing.B) {
 		r.crowd(1, 5_000)
 		page, err := r.vault.Resources(r.ctx(), r.ada, vault.Filter{})
 		r.must(err)
-		for i := 0; b.Loop(); i++ {
-			if _, err := r.vault.AddAccount(r.ctx(), r.ada, page.Resources[0].ID, vault.NewAccount{Name: fmt.Sprint("more", i)}); err != nil {
-				b.Fatal(err)
-			}
-		}
+		n := 0
+		loop(b, func() error {
+			n++
+			return second(r.vault.AddAccount(r.ctx(), r.ada, page.Resources[0].ID, vault.NewAccount{Name: fmt.Sprint("more", n)}))
+		})
 	})
 }

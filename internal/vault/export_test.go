@@ -1,5 +1,29 @@
 package vault
 
+import (
+	"strings"
+
+	"github.com/sealpost/sealpost/internal/actor"
+	"github.com/sealpost/sealpost/internal/store"
+)
+
+// SearchPlan tells how SQLite finds the first page for f.
+func SearchPlan(tx *store.Tx, by actor.Actor, f Filter) (string, error) {
+	o, err := orderOf(f.Sort)
+	if err != nil {
+		return "", err
+	}
+	query, args := pageQuery(f.conditions(by), o, 50)
+	steps, err := store.All(tx, func(r store.Row) (s string, err error) {
+		var id, parent, unused int
+		return s, r.Scan(&id, &parent, &unused, &s)
+	}, "EXPLAIN QUERY PLAN "+query, args...)
+	return strings.Join(steps, "\n"), err
+}
+
+// NameKey is what makes two names the same.
+func NameKey(name string) string { return nameKey(tidyLine(name)) }
+
 // Parts of the generator, for tests that count.
 
 // WordList is the embedded list.

@@ -151,6 +151,23 @@ func (o order) behind(c *conditions, cursor string) error {
 	return nil
 }
 
+// mentions is the condition that a term is somewhere in a resource.
+const mentions = `(r.search LIKE ? ESCAPE '\' OR r.account_names LIKE ? ESCAPE '\')`
+
+// conditions returns what a resource must fulfil to be seen by by and to fit
+// f, wherever in the list it stands.
+func (f Filter) conditions(by actor.Actor) conditions {
+	var c conditions
+	visible(&c, by)
+	if kind := nameKey(tidyLine(f.Type)); kind != "" {
+		c.add("r.type_key = ?", kind)
+	}
+	for _, term := range terms(f.Text) {
+		c.add(mentions, term, term)
+	}
+	return c
+}
+
 // Resources lists what by may see, page by page.
 func (s *Service) Resources(ctx context.Context, by actor.Actor, f Filter) (Page, error) {
 	o, err := orderOf(f.Sort)
@@ -161,48 +178,44 @@ func (s *Service) Resources(ctx context.Context, by actor.Actor, f Filter) (Page
 		f.Limit = 50
 	}
 	f.Limit = min(f.Limit, 500)
-	var c conditions
-	visible(&c, by)
-	if f.Type = tidyLine(f.Type); f.Type != "" {
-		c.add("r.type_key = ?", nameKey(f.Type))
-	}
-	for _, term := range terms(f.Text) {
-		c.add(mentions, term, term)
-	}
-	all := c
+	rest := f.conditions(by)
 	if f.Cursor != "" {
-		if err := o.behind(&c, f.Cursor); err != nil {
+		if err := o.behind(&rest, f.Cursor); err != nil {
 			return Page{}, err
 		}
 	}
 	var page Page
-	err = s.DB.View(ctx, func(tx *store.Tx) error {
-		page = Page{}
-		if page.Resources, err = listResources(tx, c, o, f.Limit+1); err != nil {
-			return err
-		}
-		page.Total = len(page.Resources)
-		if page.Total > f.Limit || f.Cursor != "" {
-			if page.Total, err = countResources(tx, all); err != nil {
-				return err
-			}
-		}
-		if len(page.Resources) > f.Limit {
-			page.Resources = page.Resources[:f.Limit]
-			page.Next = o.cursor(page.Resources[f.Limit-1])
-		}
-		for i, r := range page.Resources {
-			if page.Resources[i], err = s.grade(tx, by, r); err != nil {
-				return err
-			}
-		}
-		return nil
+	err = s.DB.View(ctx, func(tx *store.Tx) (err error) {
+		page, err = s.page(tx, by, f, o, rest)
+		return err
 	})
 	return page, err
 }
 
-// mentions is the condition that a term is somewhere in a resource.
-const mentions = `(r.search LIKE ? ESCAPE '\' OR r.account_names LIKE ? ESCAPE '\')`
+func (s *Service) page(tx *store.Tx, by actor.Actor, f Filter, o order, rest conditions) (Page, error) {
+	var page Page
+	var err error
+	if page.Resources, err = listResources(tx, rest, o, f.Limit+1); err != nil {
+		return Page{}, err
+	}
+	page.Total = len(page.Resources)
+	if page.Total > f.Limit || f.Cursor != "" {
+		// Only what does not fit on one page is worth the counting.
+		if page.Total, err = countResources(tx, f.conditions(by)); err != nil {
+			return Page{}, err
+		}
+	}
+	if len(page.Resources) > f.Limit {
+		page.Resources = page.Resources[:f.Limit]
+		page.Next = o.cursor(page.Resources[f.Limit-1])
+	}
+	for i, r := range page.Resources {
+		if page.Resources[i], err = s.grade(tx, by, r); err != nil {
+			return Page{}, err
+		}
+	}
+	return page, nil
+}
 
 // maxPicked bounds the resources among whose accounts one is chosen. Who does
 // not find theirs among so many types more of it.
@@ -216,18 +229,15 @@ func (s *Service) SearchAccounts(ctx context.Context, by actor.Actor, text strin
 	if err != nil {
 		return nil, err
 	}
-	var resources, c conditions
-	visible(&resources, by)
+	resources := Filter{Text: text}.conditions(by)
 	resources.add("r.account_names <> ''")
-	for _, term := range terms(text) {
-		resources.add(mentions, term, term)
-	}
+	var c conditions
 	c.within(resources, o, maxPicked)
 	for _, term := range terms(text) {
 		c.add(`(a.name_key LIKE ? ESCAPE '\' OR r.search LIKE ? ESCAPE '\')`, term, term)
 	}
 	var accounts []Account
-	err = s.DB.View(ctx, func(tx *store.Tx) error {
+	err = s.DB.View(ctx, func(tx *store.Tx) (err error) {
 		if accounts, err = listAccounts(tx, c, min(max(limit, 1), 100)); err != nil {
 			return err
 		}

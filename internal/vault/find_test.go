@@ -9,7 +9,11 @@ import (
 	"testing"
 	"time"
 
+	"pgregory.net/rapid"
+
 	"github.com/sealpost/sealpost/internal/fault"
+	"github.com/sealpost/sealpost/internal/store"
+	"github.com/sealpost/sealpost/internal/store/storetest"
 	"github.com/sealpost/sealpost/internal/vault"
 )
 
@@ -294,6 +298,43 @@ func TestACursorBelongsToItsOrder(t *testing.T) {
 		r.must(err)
 		if len(theirs.Resources) != 0 || theirs.Total != 0 {
 			r.t.Errorf("ben sees %q", names(theirs))
+		}
+	})
+}
+
+// TestASearchReadsItsIndexAlone holds the plan that keeps a search quick among
+// 100,000 accounts: what it looks at stands in one index, in its order.
+func TestASearchReadsItsIndexAlone(t *testing.T) {
+	r := newRig(t, storetest.Open(t, store.SQLite), storetest.NewClock().Now)
+	for sort, index := range map[string]string{
+		"name": "COVERING INDEX vault_resource_search (owner_id=?)", "type": "INDEX vault_resource_by_type (owner_id=?)",
+		"-changed": "INDEX vault_resource_by_change (owner_id=?)",
+	} {
+		r.must(r.db.View(r.ctx(), func(tx *store.Tx) error {
+			plan, err := vault.SearchPlan(tx, r.ada, vault.Filter{Text: "x y", Sort: sort})
+			if !strings.Contains(plan, "LIST SUBQUERY") || !strings.Contains(plan, index) || strings.Contains(plan, "SCAN") {
+				t.Errorf("sorted by %s:\n%s\nwant %s", sort, plan, index)
+			}
+			return err
+		}))
+	}
+}
+
+func TestTidyingTwiceIsTidyingOnce(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		text := rapid.String()
+		f := vault.Fields{
+			Name: text.Draw(t, "name"), Type: text.Draw(t, "type"), Address: text.Draw(t, "address"), Notes: text.Draw(t, "notes"),
+		}
+		f, err := f.Tidy()
+		if err != nil {
+			return
+		}
+		if again, err := f.Tidy(); err != nil || again != f {
+			t.Fatalf("tidied %+v, again %+v: %v", f, again, err)
+		}
+		if key := vault.NameKey(f.Name); key == "" || vault.NameKey(strings.ToUpper(f.Name)) == "" {
+			t.Fatalf("the key of %q is %q", f.Name, key)
 		}
 	})
 }

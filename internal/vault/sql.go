@@ -77,10 +77,14 @@ func (c *conditions) within(inner conditions, o order, limit int) {
 }
 
 func listResources(tx *store.Tx, inner conditions, o order, limit int) ([]Resource, error) {
+	query, args := pageQuery(inner, o, limit)
+	return store.All(tx, scanResource, query, args...)
+}
+
+func pageQuery(inner conditions, o order, limit int) (query string, args []any) {
 	var c conditions
 	c.within(inner, o, limit)
-	return store.All(tx, scanResource, fmt.Sprintf(`SELECT %s%s%s ORDER BY %s`,
-		resourceColumns, resourceTables, c.where(), o.by()), c.args...)
+	return fmt.Sprintf(`SELECT %s%s%s ORDER BY %s`, resourceColumns, resourceTables, c.where(), o.by()), c.args
 }
 
 func countResources(tx *store.Tx, c conditions) (int, error) {

@@ -330,6 +330,10 @@ func TestAFormSentTwiceAddsOne(t *testing.T) {
 		if one != two || two.Version != 1 {
 			r.t.Errorf("first %+v, again %+v", one, two)
 		}
+		changed := account
+		changed.Password = secret.New("other")
+		_, err = r.vault.AddAccount(r.ctx(), r.ada, first.ID, changed)
+		r.wantField(err, "password", "an old form with another password")
 		theirs := r.add(r.ben, "db1")
 		_, err = r.vault.AddAccount(r.ctx(), r.ben, theirs.ID, account)
 		r.want(err, fault.KindConflict, "somebody else's form")
