@@ -46,9 +46,6 @@ func (s *Site) journal(v *visit) error {
 	if err != nil {
 		return err
 	}
-	if p.Held, err = s.heldWhy(v); err != nil {
-		return err
-	}
 	return v.render(p)
 }
 

@@ -84,7 +84,7 @@ func placeInChain(i, n int, c trust.Card) string {
 func certificate(c trust.Card, now time.Time) page.Certificate {
 	out := page.Certificate{
 		Subject: c.Subject, Issuer: c.Issuer, Names: c.Names, NotBefore: c.NotBefore, NotAfter: c.NotAfter, Key: c.Key, Signature: c.Signature,
-		Fingerprint: c.Fingerprint, Serial: c.Serial, SelfSigned: c.SelfSigned, CA: c.IsCA,
+		Fingerprint: c.Fingerprint, SelfSigned: c.SelfSigned, CA: c.IsCA,
 	}
 	left := c.NotAfter.Sub(now)
 	switch {

@@ -34,17 +34,6 @@ type Home struct {
 // Template names the file.
 func (*Home) Template() string { return "home" }
 
-// Left counts the first steps that are to be done yet.
-func (p *Home) Left() int {
-	n := 0
-	for _, s := range p.Steps {
-		if !s.Done {
-			n++
-		}
-	}
-	return n
-}
-
 // FirstStep is one thing to do on a fresh installation.
 type FirstStep struct {
 	Title, Text, Path, Action string

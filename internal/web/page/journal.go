@@ -14,8 +14,6 @@ type MailJournal struct {
 	Pager                       Pager
 	// Live is the address of the list alone while something in it moves.
 	Live string
-	// Held says why letters wait, where they do.
-	Held string
 }
 
 // Template names the file.

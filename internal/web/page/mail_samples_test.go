@@ -32,7 +32,8 @@ func mailSamples() []page.Page {
 			{Key: "resolve", Title: "Look up", Is: "ok", Detail: "192.0.2.1", Took: time.Millisecond},
 			{Key: "hello", Title: "Ask", Is: "ok", Lines: []string{"AUTH PLAIN"}, Raw: "250 ok"},
 			{Key: "tls", Title: "Encrypt", Is: "bad", Detail: "Nobody vouches.", Advice: "Compare.", Raw: "454 no", Command: "Set-X", Chain: []page.Certificate{cert, cert}},
-			{Key: "signin", Title: "Sign in", Is: "skip"}, {Key: "mail", Title: "Hand over", Is: "run"},
+			{Key: "signin", Title: "Sign in", Is: "skip"},
+			{Key: "mail", Title: "Hand over", Is: "run"},
 			{Key: "x", Title: "Warned", Is: "warn", Advice: "Renew it."},
 		},
 	}
@@ -58,7 +59,7 @@ func mailSamples() []page.Page {
 			Trust: page.MailTrust{Certificates: []page.Certificate{kept}, Can: true, NeedsPassword: true, User: "vault", Server: "s", Mode: "pin", Alert: "No."},
 		},
 		&page.MailSettings{Base: base("Mail Server Settings"), Set: true, Ask: "remove", Form: page.MailForm{Kind: "capture", HasCapture: true, Auth: "typed", SignIn: true}, Test: passed, State: page.MailState{Tone: "good", Title: "Delivering", Act: "stop"}},
-		&page.MailJournal{Base: base("Mail journal"), Rows: []page.LetterRow{letter}, Live: "/x", Held: "Paused.", Pager: page.Pager{First: "/a", Next: "/b"}},
+		&page.MailJournal{Base: base("Mail journal"), Rows: []page.LetterRow{letter}, Live: "/x", Pager: page.Pager{First: "/a", Next: "/b"}},
 		&page.MailJournal{Base: base("Mail journal"), Text: "x"},
 		&page.MailJournal{Base: base("Mail journal")},
 		&page.MailLetter{

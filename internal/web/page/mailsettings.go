@@ -152,7 +152,7 @@ type Certificate struct {
 	Names               []string
 	NotBefore, NotAfter time.Time
 	Key, Signature      string
-	Fingerprint, Serial string
+	Fingerprint         string
 	SelfSigned, CA      bool
 	// Ends is a word about its end, EndsTone how it is meant.
 	Ends, EndsTone string

@@ -175,6 +175,7 @@ function show(form, failure) {
       continue;
     }
     input.closest("details")?.setAttribute("open", "");
+    document.getElementById(`${input.id}-invalid`)?.remove();
     const p = document.createElement("p");
     p.className = "wrong";
     p.id = `${input.id}-told`;
@@ -274,6 +275,7 @@ function sending(form, changed) {
       transcript.innerHTML = line.transcript ?? "";
       attach(transcript);
       downloads(transcript);
+      steps.querySelector("[data-is=bad] .advice")?.scrollIntoView({ block: "nearest" });
     }
   };
 
@@ -348,7 +350,10 @@ function sending(form, changed) {
     if (!(button instanceof HTMLButtonElement)) return;
     event.preventDefault();
     event.stopImmediatePropagation();
-    if (button.name === "trust") void run({ trust: button.value }).then(() => changed());
+    if (button.name === "trust") {
+      changed();
+      void run({ trust: button.value });
+    }
     else if (button === test) void run({});
     else if (button.name === "leave") {
       button.closest("li")?.remove();

@@ -1,0 +1,189 @@
+package web_test
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sealpost/sealpost/internal/mail/outbox"
+	"github.com/sealpost/sealpost/internal/mail/smtptest"
+	"github.com/sealpost/sealpost/internal/secret"
+	"github.com/sealpost/sealpost/internal/vault"
+	"github.com/sealpost/sealpost/test/peers"
+)
+
+// seat is grace at a real browser, signed in.
+func (r *rig) seat(chrome *peers.Browser) *peers.Tab {
+	r.t.Helper()
+	tab := chrome.Person(r.t, "grace")
+	tab.Go(r.srv.URL + "/sign-in")
+	tab.Fill("#login", "grace")
+	tab.Fill("#password", goodPassword)
+	tab.Press("button.main")
+	return tab
+}
+
+// quiet checks that nothing went wrong in the tab and nobody else was asked.
+func quiet(t *testing.T, r *rig, tab *peers.Tab) {
+	t.Helper()
+	// A form that is refused shows as a failed request.
+	problems := slices.DeleteFunc(tab.Problems(), func(p string) bool { return strings.Contains(p, "422") })
+	if len(problems) > 0 {
+		t.Errorf("problems in the browser: %q", problems)
+	}
+	if hosts := tab.Hosts(); len(hosts) != 1 || !strings.HasSuffix(r.srv.URL, hosts[0]) {
+		t.Errorf("the browser asked %q", hosts)
+	}
+}
+
+func field(tab *peers.Tab, name string) string {
+	return peers.Eval[string](tab, `document.querySelector("#settings").elements.namedItem("`+name+`").value`)
+}
+
+// What scripts add to the pages, in a real browser.
+func TestAPersonAtABrowser(t *testing.T) {
+	chrome := peers.Chromium(t)
+	for _, what := range []struct {
+		name string
+		does func(*testing.T, *peers.Browser)
+	}{
+		{"sets up mail", setsUpMail},
+		{"is asked for a bound password at once", asksForABoundPassword},
+		{"cancels a test", cancelsATest},
+		{"finds an account while typing", findsAnAccount},
+		{"sees the journal move by itself", seesTheJournalMove},
+	} {
+		t.Run(what.name, func(t *testing.T) { what.does(t, chrome) })
+	}
+}
+
+func setsUpMail(t *testing.T, chrome *peers.Browser) {
+	r, _ := ready(t)
+	r.clock.Set(time.Now())
+	sink, _ := relay(t, r)
+	tab := r.seat(chrome)
+	tab.Go(r.srv.URL + settingsPath)
+
+	// Port and secure connection suggest each other, a preset fills both.
+	tab.Click(".choice label:has([value=implicit])")
+	if got := field(tab, "port"); got != "465" {
+		t.Errorf("SSL suggests port %s", got)
+	}
+	tab.Click("details.presets summary")
+	tab.Click("button[value=ses]")
+	if got := field(tab, "host") + " " + field(tab, "port") + " " + field(tab, "security"); got != "email-smtp.eu-central-1.amazonaws.com 587 starttls" {
+		t.Errorf("the preset fills in %s", got)
+	}
+
+	tab.Fill("#host", "localhost")
+	tab.Fill("#port", strconv.Itoa(sink.Port()))
+	tab.Fill("#sender_address", "vault@example.org")
+	tab.Fill("#username", "vault")
+	tab.Click("#test")
+	tab.WaitText("Type the password.")
+	tab.Fill("#password", mailPassword)
+
+	// The certificate is shown, trusted by a button, and the test runs again.
+	tab.Click("#test")
+	tab.WaitText("Failed at “Encrypt”")
+	if !peers.Eval[bool](tab, `!document.getElementById("anyway").hidden`) {
+		t.Error("a failed test does not offer to save anyway")
+	}
+	tab.Click("button[name=trust]")
+	tab.WaitText("Passed")
+	if token := field(tab, "test_token"); token == "" || field(tab, "password") != mailPassword {
+		t.Error("the test left no token, or took the password out of the form")
+	}
+	// A change of what was tested ends what the test vouches for.
+	tab.Fill("#username", "vaul")
+	tab.Fill("#username", "vault")
+	if field(tab, "test_token") != "" {
+		t.Error("the token outlived a change")
+	}
+	tab.Press("#settings > .actions .btn.main")
+	tab.WaitText("The mail server settings are saved.")
+	if p, _ := r.profile(); p.TestedAt.IsZero() {
+		t.Error("saved without the test")
+	}
+	if n := len(sink.Letters()); n != 2 {
+		t.Errorf("%d test letters, want two", n)
+	}
+	quiet(t, r, tab)
+}
+
+func asksForABoundPassword(t *testing.T, chrome *peers.Browser) {
+	r, grace := ready(t)
+	sink, cert := relay(t, r)
+	grace.send(settingsPath, typed(sink.Port()).with("candidate", candidate("anchor", cert))).sees(303)
+	tab := r.seat(chrome)
+	tab.Go(r.srv.URL + settingsPath)
+	tab.WaitText("Set ")
+	if got := field(tab, "password_action"); got != "keep" {
+		t.Fatalf("the form begins with %q", got)
+	}
+	tab.Fill("#username", "other")
+	tab.WaitText("The stored password is bound to the settings that it was typed for.")
+	if got := field(tab, "password_action"); got != "replace" {
+		t.Errorf("another user name leaves the password at %q", got)
+	}
+	tab.Fill("#username", "vault")
+	if got := field(tab, "password_action"); got != "keep" {
+		t.Errorf("the old user name leaves the password at %q", got)
+	}
+	// What is wrong is said at its field, and nothing typed is lost.
+	tab.Fill("#sender_address", "nobody")
+	tab.Click("#settings > .actions .btn.main")
+	tab.Wait("#sender_address-told")
+	if got := field(tab, "sender_address"); got != "nobody" {
+		t.Errorf("the field holds %q", got)
+	}
+	quiet(t, r, tab)
+}
+
+func cancelsATest(t *testing.T, chrome *peers.Browser) {
+	r, _ := ready(t)
+	silent := smtptest.Start(t, smtptest.Script{smtptest.Silence()})
+	tab := r.seat(chrome)
+	tab.Go(r.srv.URL + settingsPath)
+	tab.Fill("#host", "localhost")
+	tab.Fill("#port", strconv.Itoa(silent.Port()))
+	tab.Fill("#sender_address", "vault@example.org")
+	tab.Click("label.tick")
+	tab.Click("#test")
+	tab.Wait("#steps [data-is=run][data-key=greeting]")
+	tab.Click("#cancel")
+	tab.WaitText("Cancelled. Nothing was saved.")
+	quiet(t, r, tab)
+}
+
+func findsAnAccount(t *testing.T, chrome *peers.Browser) {
+	r, _ := ready(t)
+	by := r.actorOf("grace")
+	res, err := r.vault.AddResource(t.Context(), by, vault.NewResource{Fields: vault.Fields{Name: "relay", Type: "Application"}})
+	r.must(err)
+	for _, name := range []string{"vault-smtp", "postmaster"} {
+		_, err := r.vault.AddAccount(t.Context(), by, res.ID, vault.NewAccount{Name: name, Password: secret.New(mailPassword)})
+		r.must(err)
+	}
+	tab := r.seat(chrome)
+	tab.Go(r.srv.URL + settingsPath)
+	tab.Click(".choice label:has([name=auth][value=account])")
+	tab.WaitText("relay / postmaster")
+	tab.Fill("#account_text", "smtp")
+	tab.Wait("#accounts:not(:has(label + label))")
+	tab.WaitText("relay / vault-smtp")
+	quiet(t, r, tab)
+}
+
+func seesTheJournalMove(t *testing.T, chrome *peers.Browser) {
+	r, _ := ready(t)
+	tab := r.seat(chrome)
+	id := r.add("Ada", "ada@example.org")
+	tab.Go(r.srv.URL + journalPath + "/" + id)
+	tab.WaitText("On its way")
+	r.deliver(outbox.Outcome{State: outbox.Accepted, Reply: "250 queued"})
+	tab.WaitText("Accepted")
+	quiet(t, r, tab)
+}
