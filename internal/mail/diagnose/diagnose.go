@@ -90,9 +90,9 @@ type Report struct {
 }
 
 const (
-	// limit bounds the whole test, patience each of its waits.
-	limit    = 28 * time.Second
-	patience = 8 * time.Second
+	// usualLimit bounds the whole test, patience each of its waits.
+	usualLimit = 28 * time.Second
+	patience   = 8 * time.Second
 	// finalPatience bounds the wait for the answer to the mail.
 	finalPatience = 15 * time.Second
 	// soon is how long before its end a certificate is warned of.
@@ -110,6 +110,8 @@ type Config struct {
 	Random io.Reader
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
+	// Limit bounds a whole test; 0 means 28 seconds.
+	Limit time.Duration
 }
 
 // Doctor tests mail servers. It is safe for use by several goroutines.
@@ -120,6 +122,7 @@ type Doctor struct {
 	resolve func(ctx context.Context, host string) ([]string, error)
 	random  io.Reader
 	now     func() time.Time
+	limit   time.Duration
 	table   *verdict.Table
 }
 
@@ -129,7 +132,7 @@ func New(c Config) (*Doctor, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Doctor{mail: c.Mail, letters: c.Letters, db: c.DB, resolve: c.Resolve, random: c.Random, now: c.Now, table: table}
+	d := &Doctor{mail: c.Mail, letters: c.Letters, db: c.DB, resolve: c.Resolve, random: c.Random, now: c.Now, limit: c.Limit, table: table}
 	if d.resolve == nil {
 		d.resolve = net.DefaultResolver.LookupHost
 	}
@@ -138,6 +141,9 @@ func New(c Config) (*Doctor, error) {
 	}
 	if d.now == nil {
 		d.now = time.Now
+	}
+	if d.limit <= 0 {
+		d.limit = usualLimit
 	}
 	return d, nil
 }
@@ -164,7 +170,7 @@ func (d *Doctor) Run(ctx context.Context, by actor.Actor, c mail.Change, to stri
 		transcript: &smtp.Transcript{}, report: Report{Server: draft.Profile.Server(), To: recipient.Spec()},
 	}
 	run.plan()
-	within, cancel := context.WithTimeout(ctx, limit)
+	within, cancel := context.WithTimeout(ctx, d.limit)
 	defer cancel()
 	passed, err := run.all(within)
 	if err != nil {
