@@ -29,44 +29,59 @@ type Mail struct {
 // MessageID returns the mail's Message-ID with its angle brackets.
 func (m Mail) MessageID() string { return m.GetHeader("Message-ID") }
 
-// Received returns what lies in the mailbox for an address, or for everybody
-// where it is empty, in the order of arrival. Addresses are compared as they
-// are.
-func (m *MailServer) Received(t testing.TB, address string) []Mail {
-	t.Helper()
+// arrival is a file of the mailbox, which nobody changes once it is there.
+type arrival struct {
+	to  string
+	at  time.Time
+	raw []byte
+}
+
+// arrivals reads what came since it was last asked, and returns all there is
+// for an address, in the order of arrival.
+func (m *MailServer) arrivals(address string) ([]arrival, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	folder := filepath.Join(m.dir, "mail", "all", "new")
 	entries, err := os.ReadDir(folder)
 	if err != nil && !os.IsNotExist(err) {
-		t.Fatal(err)
+		return nil, err
 	}
-	type arrival struct {
-		mail Mail
-		at   time.Time
-	}
-	var found []arrival
 	for _, e := range entries {
-		raw, err := os.ReadFile(filepath.Join(folder, e.Name()))
-		if err != nil {
-			t.Fatal(err)
-		}
-		to := deliveredTo(raw)
-		if address != "" && to != address {
+		if m.seen[e.Name()] {
 			continue
 		}
-		parsed, err := enmime.ReadEnvelope(bytes.NewReader(raw))
+		raw, err := os.ReadFile(filepath.Join(folder, e.Name()))
 		if err != nil {
-			t.Fatalf("a mail in the mailbox cannot be parsed: %v", err)
+			return nil, err
 		}
 		info, err := e.Info()
 		if err != nil {
-			t.Fatal(err)
+			return nil, err
 		}
-		found = append(found, arrival{Mail{parsed, raw, to}, info.ModTime()})
+		to := deliveredTo(raw)
+		m.seen[e.Name()] = true
+		m.box[to] = append(m.box[to], arrival{to, info.ModTime(), raw})
 	}
+	found := slices.Clone(m.box[address])
 	slices.SortStableFunc(found, func(a, b arrival) int { return a.at.Compare(b.at) })
-	mails := make([]Mail, len(found))
-	for i, f := range found {
-		mails[i] = f.mail
+	return found, nil
+}
+
+// Received returns what lies in the mailbox for an address, in the order of
+// arrival. Addresses are compared as they are.
+func (m *MailServer) Received(t testing.TB, address string) []Mail {
+	t.Helper()
+	found, err := m.arrivals(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var mails []Mail
+	for _, f := range found {
+		parsed, err := enmime.ReadEnvelope(bytes.NewReader(f.raw))
+		if err != nil {
+			t.Fatalf("a mail in the mailbox cannot be parsed: %v", err)
+		}
+		mails = append(mails, Mail{parsed, f.raw, f.to})
 	}
 	return mails
 }
@@ -87,14 +102,13 @@ func deliveredTo(raw []byte) string {
 // Wait returns the mails for an address once there are at least n.
 func (m *MailServer) Wait(t testing.TB, address string, n int) []Mail {
 	t.Helper()
-	var got []Mail
 	if !within(deliverWait, m.gone, func() bool {
-		got = m.Received(t, address)
-		return len(got) >= n
+		found, err := m.arrivals(address)
+		return err == nil && len(found) >= n
 	}) {
-		t.Fatalf("%d mails for %s, want %d\n%s", len(got), address, n, lastLines(m.Log(), 40))
+		t.Fatalf("fewer than %d mails for %s\n%s", n, address, lastLines(m.Log(), 40))
 	}
-	return got
+	return m.Received(t, address)
 }
 
 func lastLines(text string, n int) string {

@@ -46,6 +46,9 @@ type MailServer struct {
 	mu        sync.Mutex
 	passwords map[string]string
 	changes   int64
+	// seen are files of the mailbox that were read into box, by recipient.
+	seen map[string]bool
+	box  map[string][]arrival
 }
 
 // Postfix returns the mail server of this test binary, started by the first
@@ -125,7 +128,7 @@ func startMailServer() (*MailServer, error) {
 	}
 	m := &MailServer{
 		Authority: authority, Submission: ports[0], Implicit: ports[1], Relay: ports[2],
-		dir: dir, passwords: map[string]string{},
+		dir: dir, passwords: map[string]string{}, seen: map[string]bool{}, box: map[string][]arrival{},
 	}
 	if err := m.prepare(p); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
