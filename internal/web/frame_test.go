@@ -157,3 +157,42 @@ func TestStaticFilesAreKeptUnderTheirChecksum(t *testing.T) {
 		}
 	}
 }
+
+// A link must not fill in a form, nor bring a password.
+func TestTheQueryFillsInNoForm(t *testing.T) {
+	r, grace := ready(t)
+	b := r.browser()
+	b.post("/sign-in?login=grace&password=" + goodPassword).sees(http.StatusForbidden)
+	r.clock.Advance(11 * time.Minute)
+	grace.get("/profile?sealpost_proof=" + goodPassword).sees(http.StatusOK)
+	grace.post("/profile?sealpost_proof="+goodPassword, "name", "Grace Hopper", "email", "other@example.org").
+		sees(http.StatusForbidden, "Confirm that it is you")
+}
+
+// When nothing works any more there is still a page, with a reference that
+// finds the line in the log, and without the cause.
+func TestAFailureOfOursHasAReference(t *testing.T) {
+	r, grace := ready(t)
+	r.must(r.db.Close())
+	a := grace.get("/users").sees(http.StatusInternalServerError, "Something went wrong", "Reference for the log:").lacks("database", "sql")
+	_, reference, _ := strings.Cut(a.body, "<code>")
+	reference, _, _ = strings.Cut(reference, "</code>")
+	if reference == "" || !strings.Contains(r.log.String(), reference) {
+		t.Errorf("the log lacks the reference %q:\n%s", reference, r.log)
+	}
+}
+
+func TestScriptsAreAnsweredInTheirOwnForm(t *testing.T) {
+	r, grace := ready(t)
+	grace.header = http.Header{"Accept": {"application/json"}}
+	a := grace.post("/profile", "name", "", "email", "x").sees(http.StatusUnprocessableEntity)
+	for _, want := range []string{`"field":"name"`, `"sentence":"Type the person`, `"reference":"`} {
+		if !strings.Contains(a.body, want) {
+			t.Errorf("the answer lacks %s: %s", want, a.body)
+		}
+	}
+	r.clock.Advance(11 * time.Minute)
+	grace.post("/profile", "name", "Grace", "email", "y@example.org").sees(http.StatusForbidden, `"code":"reauthenticate"`)
+	r.clock.Advance(time.Hour)
+	grace.post("/profile", "name", "Grace", "email", "y@example.org").sees(http.StatusUnauthorized, `"code":"signed_out"`)
+}

@@ -56,7 +56,7 @@ func (s *Site) enter(v *visit) error {
 	if p := v.route.access.permission; p != "" && !v.by.May(p) {
 		return errNothing
 	}
-	if v.has(fieldProof) && !v.route.access.open {
+	if v.r.Method == http.MethodPost && v.has(fieldProof) && !v.route.access.open {
 		return s.takeProof(v)
 	}
 	return nil
@@ -153,7 +153,10 @@ func (s *Site) showFailure(v *visit, err error) error {
 	if status >= http.StatusInternalServerError {
 		s.Log.ErrorContext(v.ctx(), "a page failed", "request_id", v.by.RequestID, "pattern", v.route.pattern, "err", err)
 	}
-	return v.renderAs(status, failurePage(status, err, v.by.RequestID))
+	p := failurePage(status, err, v.by.RequestID)
+	// The navigation asks the database, which may be what failed.
+	p.Bare = status >= http.StatusInternalServerError
+	return v.renderAs(status, p)
 }
 
 func failurePage(status int, err error, reference string) *page.Failure {
