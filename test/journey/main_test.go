@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/jhillyerd/enmime/v2"
+
 	"github.com/sealpost/sealpost/internal/store"
 	"github.com/sealpost/sealpost/test/peers"
 )
@@ -37,7 +39,7 @@ func steps() []step {
 		{"Grace opens the printed link and sets up", (*story).setUp},
 		{"Grace sets up the mail server", (*story).setUpMail},
 		{"Grace adds Ada", (*story).addAda},
-		{"Ada follows the link in her mail", (*story).follow},
+		{"Ada follows the link in her mail", (*story).followFromPostfix},
 		{"Ada keeps a password", (*story).keep},
 	}
 }
@@ -178,22 +180,23 @@ func (s *story) addAda(t *testing.T) {
 	g.WaitText("The invitation is on its way to " + s.adaEmail)
 }
 
-// invitation reads the newest invitation for an address from the mailbox, and
+// invitation reads Ada's invitation as an independent parser sees it, and
 // returns its link.
-func (s *story) invitation(t *testing.T, address string) string {
+func (s *story) invitation(t *testing.T, m *enmime.Envelope) string {
 	t.Helper()
-	mails := s.post.Wait(t, address, 1)
-	m := mails[len(mails)-1]
-	for _, want := range []string{"ada", "Password Administrator", s.h.URL(), "Ada Lovelace"} {
+	for _, want := range []string{"ada", "Password Administrator", s.h.URL(), "Ada Lovelace", graceName, "Example Ltd"} {
 		if !strings.Contains(m.Text, want) || !strings.Contains(m.HTML, want) {
 			t.Errorf("%q is not in both twins of the letter", want)
 		}
 	}
-	if got, want := m.GetHeader("From"), `"The vault" <vault@example.org>`; got != want {
-		t.Errorf("From: got %s, want %s", got, want)
+	if got, want := m.GetHeader("To"), fmt.Sprintf("%q <%s>", "Ada Lovelace", s.adaEmail); got != want {
+		t.Errorf("To: got %s, want %s", got, want)
 	}
 	if got := m.GetHeader("Auto-Submitted"); got != "auto-generated" {
 		t.Errorf("Auto-Submitted: %q", got)
+	}
+	if strings.Contains(m.HTML, "src=\"http") {
+		t.Error("the letter loads something from elsewhere")
 	}
 	for _, e := range m.Errors {
 		t.Errorf("the letter is not well formed: %s", e)
@@ -213,13 +216,23 @@ func linkOf(t *testing.T, text, html string) string {
 	return link
 }
 
-func (s *story) follow(t *testing.T) {
-	link := s.invitation(t, s.adaEmail)
+func (s *story) followFromPostfix(t *testing.T) {
+	mails := s.post.Wait(t, s.adaEmail, 1)
+	m := mails[len(mails)-1].Envelope
+	if got, want := m.GetHeader("From"), `"The vault" <vault@example.org>`; got != want {
+		t.Errorf("From: got %s, want %s", got, want)
+	}
+	s.follow(t, s.invitation(t, m))
+}
+
+// follow takes the link to its end.
+func (s *story) follow(t *testing.T, link string) {
+	t.Helper()
 	// Robots of mail providers come first; they use nothing up.
 	robot := newDesk(t, s.h.URL())
 	path, code, _ := strings.Cut(strings.TrimPrefix(link, s.h.URL()), "#")
 	robot.get(path)
-	for _, form := range []map[string]string{{}, {"code": code}} {
+	for _, form := range []map[string]string{{}, {"code": code}, {"code": code, "password": ""}} {
 		robot.send(path, path, form)
 	}
 	a := s.ada
@@ -228,16 +241,17 @@ func (s *story) follow(t *testing.T) {
 	a.Fill("#password", adaPassword)
 	a.Press("form.card button.main")
 	a.WaitText("Your account is ready.")
-	robot.get(path)
 	if again := robot.send(path, path, map[string]string{"code": code, "password": adaPassword}); again.status == http.StatusSeeOther {
 		t.Error("the link works twice")
 	}
-	other := s.browser.Person(t, "Ada at home")
-	other.Go(s.h.URL() + "/")
-	other.Fill("#login", "ada")
-	other.Fill("#password", adaPassword)
-	other.Press("form.card button.main")
-	other.WaitText("Ada Lovelace")
+	home := s.browser.Person(t, "Ada at home")
+	home.Go(s.h.URL() + "/users")
+	home.Fill("#login", "ada")
+	home.Fill("#password", adaPassword)
+	home.Press("form.card button.main")
+	home.WaitText("There is nothing at this address, or nothing that you may see.")
+	home.Go(s.h.URL() + "/")
+	home.WaitText("Ada Lovelace")
 }
 
 func (s *story) keep(t *testing.T) {
