@@ -197,8 +197,15 @@ func (v *values) override(o values) {
 		to   *string
 		from string
 	}{
-		{&v.Listen, o.Listen}, {&v.Database, o.Database}, {&v.Metrics, o.Metrics}, {&v.Capture, o.Capture},
-		{&v.TLSCert, o.TLSCert}, {&v.TLSKey, o.TLSKey}, {&v.RootKey, o.RootKey}, {&v.LogLevel, o.LogLevel}, {&v.LogFormat, o.LogFormat},
+		{&v.Listen, o.Listen},
+		{&v.Database, o.Database},
+		{&v.Metrics, o.Metrics},
+		{&v.Capture, o.Capture},
+		{&v.TLSCert, o.TLSCert},
+		{&v.TLSKey, o.TLSKey},
+		{&v.RootKey, o.RootKey},
+		{&v.LogLevel, o.LogLevel},
+		{&v.LogFormat, o.LogFormat},
 	} {
 		if p.from != "" {
 			*p.to = p.from

@@ -67,3 +67,110 @@ func TestWhatCannotBeMeantIsRefused(t *testing.T) {
 		t.Error("a file that was asked for and is missing was ignored")
 	}
 }
+
+func TestEverySettingHasAnEnvironmentVariable(t *testing.T) {
+	t.Chdir(t.TempDir())
+	c, err := config.Load("", []string{
+		"SEALPOST_DATA=/srv/x", "SEALPOST_LISTEN=127.0.0.1:1", "SEALPOST_DATABASE=postgresql://h/d", "SEALPOST_METRICS=127.0.0.1:2",
+		"SEALPOST_CAPTURE=off", "SEALPOST_TLS_CERT=/c.pem", "SEALPOST_TLS_KEY=/k.pem", "SEALPOST_ROOT_KEY=/r.key",
+		"SEALPOST_TRUSTED_PROXIES=192.0.2.1, 10.0.0.0/8", "SEALPOST_LOG_LEVEL=debug", "SEALPOST_LOG_FORMAT=json",
+		"SEALPOST_DENY_MAIL_TO=10.1.0.0/16", "SEALPOST_FAILPOINT=x", "SEALPOST", "OTHER=1",
+	}, config.Overrides{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := fmt.Sprint(c.DataDir, c.Listen, c.Database.Reveal(), c.MetricsListen, c.CaptureListen, c.TLSCert, c.TLSKey, c.RootKey,
+		c.TrustedProxies, c.LogLevel, c.LogFormat, c.DenyMailTo)
+	want := fmt.Sprint("/srv/x", "127.0.0.1:1", "postgresql://h/d", "127.0.0.1:2", "", "/c.pem", "/k.pem", "/r.key",
+		"[192.0.2.1/32 10.0.0.0/8]", "debug", "json", "[10.1.0.0/16]")
+	if got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+func TestFlagsWin(t *testing.T) {
+	t.Chdir(t.TempDir())
+	env := []string{"SEALPOST_DATA=/e", "SEALPOST_LISTEN=:1", "SEALPOST_DATABASE=postgres://e/e", "SEALPOST_METRICS=:2", "SEALPOST_CAPTURE=127.0.0.1:3", "SEALPOST_TLS_CERT=/e", "SEALPOST_TLS_KEY=/e"}
+	c, err := config.Load("", env, config.Overrides{
+		DataDir: "/f", Listen: ":11", Database: "postgres://f/f", MetricsListen: "off", CaptureListen: "[::1]:13", TLSCert: "/f", TLSKey: "/f",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := fmt.Sprint(c.DataDir, c.Listen, c.Database.Reveal(), c.MetricsListen, c.CaptureListen, c.TLSCert, c.TLSKey, c.RootKey)
+	if want := fmt.Sprint("/f", ":11", "postgres://f/f", "", "[::1]:13", "/f", "/f", "/f/root.key"); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+// TestWhereTheDataIs: the file may name the data folder, but what says where
+// the file is says so first.
+func TestWhereTheDataIs(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	for _, f := range []struct{ path, content string }{
+		{"named.yaml", "data: /from/file\nlisten: :1\n"},
+		{"folder/sealpost.yaml", "data: /elsewhere\nlisten: :2\n"},
+		{"data/sealpost.yaml", "listen: :3\n"},
+	} {
+		if err := os.MkdirAll(filepath.Dir(f.path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(f.path, []byte(f.content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, tt := range []struct {
+		path, env, flag string
+		data, listen    string
+	}{
+		{"", "", "", "./data", ":3"},
+		{"named.yaml", "", "", "/from/file", ":1"},
+		{"named.yaml", "", "/flag", "/flag", ":1"},
+		{"named.yaml", "/env", "", "/env", ":1"},
+		{"named.yaml", "/env", "/flag", "/flag", ":1"},
+		{"", "folder", "", "folder", ":2"},
+		{"", "", "folder", "folder", ":2"},
+		{"", "", "nothing-there", "nothing-there", ":7272"},
+	} {
+		c, err := config.Load(tt.path, []string{"SEALPOST_DATA=" + tt.env}, config.Overrides{DataDir: tt.flag})
+		if err != nil || c.DataDir != tt.data || c.Listen != tt.listen || c.RootKey != filepath.Join(tt.data, "root.key") {
+			t.Errorf("%+v: got %s %s %s, %v", tt, c.DataDir, c.Listen, c.RootKey, err)
+		}
+	}
+}
+
+func TestNothingSecretIsRepeated(t *testing.T) {
+	for _, content := range []string{"database: [canary]", "database: {a: canary}", "database: mysql://u:canary@h/d", "databas: canary"} {
+		file := filepath.Join(t.TempDir(), "c.yaml")
+		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, err := config.Load(file, nil, config.Overrides{})
+		if err == nil || strings.Contains(fmt.Sprint(err, fault.Fields(err)), "canary") {
+			t.Errorf("%s: %v", content, err)
+		}
+	}
+	_, err := config.Load("", []string{"SEALPOST_DATABSE=canary"}, config.Overrides{DataDir: t.TempDir()})
+	if err == nil || strings.Contains(err.Error(), "canary") {
+		t.Errorf("a mistyped variable: %v", err)
+	}
+}
+
+// TestAllThatIsWrongIsToldAtOnce: nobody starts a server five times to learn
+// of five mistakes.
+func TestAllThatIsWrongIsToldAtOnce(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "c.yaml")
+	text := "listen: x\nmetrics: x\ncapture: 192.0.2.1:25\ndatabase: x\ntls_key: x\nlog_format: x\nlog_level: x\ntrusted_proxies: [x]\ndeny_mail_to: [y]\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := config.Load(file, nil, config.Overrides{})
+	var got []string
+	for _, f := range fault.Fields(err) {
+		got = append(got, f.Field)
+	}
+	if want := "listen metrics capture database tls_cert log_format log_level trusted_proxies deny_mail_to"; strings.Join(got, " ") != want {
+		t.Errorf("got  %s\nwant %s", strings.Join(got, " "), want)
+	}
+}
