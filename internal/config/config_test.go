@@ -41,7 +41,7 @@ func TestWhatCannotBeMeantIsRefused(t *testing.T) {
 	for _, tt := range []struct{ file, env, want string }{
 		{file: "lisen: :1", want: "line 1"},
 		{file: "listen: [a]", want: "another type"},
-		{file: "a: b: c", want: "line 1"},
+		{file: "listen: :1\na: b: c", want: "line 2"},
 		{file: "listen: nonsense", want: "port"},
 		{file: "capture: 0.0.0.0:7225", want: "this machine"},
 		{file: "database: mysql://x", want: "postgres://"},

@@ -40,7 +40,7 @@ type rig struct {
 	left    chan error
 }
 
-var secretCause = errors.New("canary: the cause")
+var errCause = errors.New("canary: the cause")
 
 func start(t *testing.T) *rig {
 	t.Helper()
@@ -53,7 +53,7 @@ func start(t *testing.T) *rig {
 			return operator.Echo{Text: fmt.Sprintf("%s %s %s", by.Login, by.Door, a.Text)}, nil
 		},
 		"fail": func(context.Context, actor.Actor, operator.Echo, operator.Sink) (operator.Echo, error) {
-			e := fault.Invalid("field", "It is wrong.").WithCode("code").Because(secretCause)
+			e := fault.Invalid("field", "It is wrong.").WithCode("code").Because(errCause)
 			return operator.Echo{}, e
 		},
 		"length": func(_ context.Context, _ actor.Actor, a operator.Echo, _ operator.Sink) (operator.Echo, error) {
