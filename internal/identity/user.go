@@ -84,7 +84,11 @@ func (n NewUser) Tidy() (NewUser, error) {
 	return n, err
 }
 
-func tidyLogin(login string) string { return strings.ToLower(strings.TrimSpace(login)) }
+// tidyLogin takes out the word joiners too that keep a sign-in name in a letter
+// from being a link: people paste it from there.
+func tidyLogin(login string) string {
+	return strings.ToLower(strings.TrimSpace(strings.ReplaceAll(login, "\u2060", "")))
+}
 
 func loginFits(login string) bool {
 	for i, r := range login {

@@ -5,10 +5,10 @@ import (
 	"embed"
 	"fmt"
 	htmltemplate "html/template"
-	"regexp"
 	"strings"
 	texttemplate "text/template"
 	"time"
+	"unicode"
 
 	"github.com/sealpost/sealpost/internal/fault"
 	"github.com/sealpost/sealpost/internal/secret"
@@ -118,25 +118,39 @@ func functions() map[string]any {
 	}
 }
 
-// live finds what reading programs turn into links: schemes, addresses, and
-// words joined by dots.
-var live = regexp.MustCompile(`(?i)(://|@|[\pL\pN]\.[\pL\pN])`)
+// joiner is an invisible character between two that must not be read as one
+// word.
+const joiner = "\u2060"
 
-// inert puts an invisible word joiner into what a reading program would turn
-// into a link, so that a name cannot carry one.
+// inert keeps what people chose in one line, and from turning into a link in
+// the reader's program: those make links of schemes, of addresses, of words
+// joined by dots, and of the paths of Windows shares. An invisible joiner takes
+// such words apart.
 func inert(s string) string {
-	const joiner = "\u2060"
-	return live.ReplaceAllStringFunc(s, func(m string) string {
-		switch {
-		case m == "@":
-			return joiner + "@" + joiner
-		case strings.HasPrefix(m, ":"):
-			return ":" + joiner + "//" + joiner
-		default:
-			return strings.Replace(m, ".", "."+joiner, 1)
+	var b strings.Builder
+	runes := []rune(s)
+	for i, r := range runes {
+		next := ' '
+		if i+1 < len(runes) {
+			next = runes[i+1]
 		}
-	})
+		switch {
+		case unicode.IsControl(r) || turns(r) || unicode.In(r, unicode.Zl, unicode.Zp):
+			b.WriteByte(' ')
+		case r == '@':
+			b.WriteString(joiner + "@" + joiner)
+		case strings.ContainsRune(".\u2024\u3002\uff0e\uff61", r) && !unicode.IsSpace(next),
+			r == ':' && next == '/', r == '\\' && next == '\\':
+			b.WriteString(string(r) + joiner)
+		default:
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
 }
+
+// turns finds the marks that turn the direction of writing.
+func turns(r rune) bool { return r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 }
 
 // wrap breaks the lines of a paragraph at 76 characters.
 func wrap(s string) string {

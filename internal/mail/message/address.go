@@ -117,6 +117,10 @@ func (a Address) String() string {
 // header returns the address as it stands in a header: quoted or encoded as
 // RFC 5322 3.2.4 and RFC 2047 want it.
 func (a Address) header() string {
+	// Some readers decode encoded words inside quotes as well.
+	if strings.Contains(a.Name, "=?") {
+		return encodeText(a.Name) + " <" + a.Spec() + ">"
+	}
 	return (&mail.Address{Name: a.Name, Address: a.Spec()}).String()
 }
 
