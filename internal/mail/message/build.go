@@ -12,6 +12,7 @@ import (
 	"mime/multipart"
 	"mime/quotedprintable"
 	"net/textproto"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -215,10 +216,16 @@ func writeText(w io.Writer, text string) error {
 	return nil
 }
 
+// maxWord is the longest word of a header that is left as it is: a line can be
+// folded at spaces alone.
+const maxWord = 200
+
 // encodeText returns unstructured header text, as encoded words (RFC 2047)
-// where it is more than printable ASCII or could be taken for one.
+// where it is more than printable ASCII, could be taken for one, or cannot be
+// folded.
 func encodeText(s string) string {
-	if !strings.Contains(s, "=?") {
+	long := slices.ContainsFunc(strings.Split(s, " "), func(word string) bool { return len(word) > maxWord })
+	if !long && !strings.Contains(s, "=?") {
 		return mime.QEncoding.Encode("utf-8", s)
 	}
 	// The library leaves ASCII alone, also where a reader would decode it.

@@ -86,6 +86,27 @@ func TestTheSamePartsGiveTheSameBytes(t *testing.T) {
 	}
 }
 
+// A header that cannot be folded is encoded, and comes back as it was.
+func TestAWordOfAnyLengthFitsIntoLines(t *testing.T) {
+	for _, word := range []string{strings.Repeat("x", 1200), strings.Repeat("ö", 1200), strings.Repeat("x", 201), "a " + strings.Repeat("=?", 300) + " b"} {
+		p := parts()
+		p.Subject = word
+		raw, err := message.Build(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.SplitSeq(string(raw), "\r\n") {
+			if len(line) > 998 {
+				t.Errorf("%.10q: a line of %d octets", word, len(line))
+			}
+		}
+		env, err := enmime.ReadEnvelope(bytes.NewReader(raw))
+		if err != nil || env.GetHeader("Subject") != word {
+			t.Errorf("%.10q came back as %.30q, %v", word, env.GetHeader("Subject"), err)
+		}
+	}
+}
+
 // Nothing that a person types can add a header or a recipient.
 func TestInjectionIsRefusedOrHarmless(t *testing.T) {
 	corpus := []string{
