@@ -129,7 +129,7 @@ func TestSavingAnywayIsSaidAndAudited(t *testing.T) {
 	r, grace := ready(t)
 	f := typed(1)
 	grace.send(settingsPath, f.with("do", "anyway")).leads(settingsPath).
-		sees(http.StatusOK, "saved, without a passed test", "These settings were saved without a passed test.")
+		sees(http.StatusOK, "saved, without a passed test", "Delivering, with settings that passed no test", "These settings were saved without a passed test.")
 	if n := len(r.actions("mail.saved_untested")); n != 1 {
 		t.Errorf("%d audit entries tell of it, want 1", n)
 	}
@@ -281,7 +281,8 @@ func TestAPasswordInClearWantsTheServersName(t *testing.T) {
 		t.Errorf("connected %d times before it was accepted", n)
 	}
 	grace.send(settingsPath, f.with("confirm_clear", "localhost")).leads(settingsPath).
-		sees(http.StatusOK, "The password travels in clear: everybody on the way to the mail server can read it.", "That was accepted for this server.")
+		sees(http.StatusOK, "Delivering, with the password in clear", "The password travels in clear: everybody on the way to the mail server can read it.",
+			"That was accepted for this server.")
 }
 
 func TestANewAccessURLWantsAProofBeforeAnythingIsSaved(t *testing.T) {

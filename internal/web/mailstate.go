@@ -54,11 +54,24 @@ func judgeMail(st *page.MailState, h mail.Health, gate outbox.Gate) {
 		st.Tone, st.Title, st.Act = "note", "Capturing", "stop"
 		st.Text = "Mail does not leave this machine: the capture mailbox keeps it."
 	default:
-		st.Tone, st.Title, st.Act = "good", "Delivering", "stop"
+		st.Tone, st.Title = delivering(p)
+		st.Act = "stop"
 		if p.LastAccepted.IsZero() {
 			st.Text = "No letter has left through this server yet."
 		}
 	}
+}
+
+// delivering is the verdict on a server that takes letters. What an
+// administrator accepted against advice stays in sight.
+func delivering(p mail.Profile) (tone, title string) {
+	switch {
+	case p.InClear():
+		return "bad", "Delivering, with the password in clear"
+	case p.SavedAnyway():
+		return "warn", "Delivering, with settings that passed no test"
+	}
+	return "good", "Delivering"
 }
 
 func problemOf(st *page.MailState, p mail.Profile) {
