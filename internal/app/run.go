@@ -255,6 +255,7 @@ func (r *Running) addLoops() {
 	r.loops.Add(worker.Loop{Name: "identity", Every: upkeepEvery, Run: func(ctx context.Context) (bool, error) {
 		return false, a.users.Sweep(ctx)
 	}})
+	r.loops.Add(worker.Loop{Name: "memory", Every: trimEvery, Run: trimMemory})
 	if a.capture != nil {
 		r.loops.Add(worker.Loop{Name: "capture", Every: upkeepEvery, Run: func(ctx context.Context) (bool, error) {
 			return false, a.capture.Prune(ctx)
