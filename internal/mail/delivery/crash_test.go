@@ -39,11 +39,11 @@ type point struct {
 
 func points() []point {
 	return []point{
-		{"delivery.claimed", false},
-		{"delivery.before-content", false},
-		{"delivery.after-content", true},
-		{"delivery.before-record", true},
-		{"delivery.after-record", false},
+		{"delivery.claimed", false, 3},
+		{"delivery.before-content", false, 12},
+		{"delivery.after-content", true, 12},
+		{"delivery.before-record", true, 12},
+		{"delivery.after-record", false, 12},
 	}
 }
 
