@@ -10,8 +10,10 @@ import (
 	"net/http/cookiejar"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -113,8 +115,56 @@ func onSQLite(t *testing.T) *rig {
 // ready returns an installation on SQLite that grace set up, and her browser.
 func ready(t *testing.T) (*rig, *browser) {
 	t.Helper()
-	r := onSQLite(t)
-	return r, r.setUp()
+	clock := storetest.NewClock()
+	c := storetest.Config(t, store.SQLite, clock)
+	made := prepared.get(t)
+	if err := os.WriteFile(c.Path, made.image, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := empty(t, storetest.OpenConfig(t, c), clock)
+	b := r.browser()
+	b.client.Jar.SetCookies(r.address(), made.cookies)
+	return r, b
+}
+
+// installation is a database that grace set up, with her cookies: checking
+// her password anew for each test would take most of their time.
+type installation struct {
+	once    sync.Once
+	image   []byte
+	cookies []*http.Cookie
+}
+
+var prepared installation
+
+func (i *installation) get(t *testing.T) *installation {
+	t.Helper()
+	i.once.Do(func() {
+		clock := storetest.NewClock()
+		c := storetest.Config(t, store.SQLite, clock)
+		r := empty(t, storetest.OpenConfig(t, c), clock)
+		b := r.setUp()
+		for _, got := range b.client.Jar.Cookies(r.address()) {
+			i.cookies = append(i.cookies, &http.Cookie{Name: got.Name, Value: got.Value, Path: "/", Secure: true})
+		}
+		r.srv.Close()
+		r.must(r.db.Close())
+		var err error
+		i.image, err = os.ReadFile(c.Path)
+		r.must(err)
+	})
+	if i.image == nil {
+		t.Fatal("the installation could not be prepared")
+	}
+	return i
+}
+
+// address is where the installation listens.
+func (r *rig) address() *url.URL {
+	r.t.Helper()
+	u, err := url.Parse(r.srv.URL)
+	r.must(err)
+	return u
 }
 
 // eachReady is ready on both engines.
