@@ -43,6 +43,11 @@ func TestTheFirstPersonSetsSealpostUp(t *testing.T) {
 
 func TestTheCaptureMailboxIsOneClickOfTheSetUp(t *testing.T) {
 	r, grace := ready(t)
+	grace.get("/setup/mail").sees(http.StatusOK, "Other SMTP server").lacks("Capture mailbox on this machine")
+	grace.post("/setup/mail", "how", "capture").sees(http.StatusConflict, "The capture mailbox is off on this machine.")
+	r.must(r.capture.Listen("127.0.0.1:0"))
+	t.Cleanup(func() { r.capture.Close() })
+	grace.get("/setup/mail").sees(http.StatusOK, "Capture mailbox on this machine")
 	grace.post("/setup/mail", "how", "capture").leads("/").sees(http.StatusOK, "Mail stays in the capture mailbox", "Mail does not leave this machine.")
 	profile, set, err := r.mail.Active(t.Context())
 	r.must(err)

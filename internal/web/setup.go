@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/sealpost/sealpost/internal/fault"
 	"github.com/sealpost/sealpost/internal/identity"
 	"github.com/sealpost/sealpost/internal/mail"
 	"github.com/sealpost/sealpost/internal/web/page"
@@ -55,7 +56,7 @@ func (s *Site) setupMailForm(v *visit) (*page.SetupMail, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &page.SetupMail{How: v.text("how"), Email: me.Email, CanCapture: s.Capture != nil}
+	p := &page.SetupMail{How: v.text("how"), Email: me.Email, CanCapture: s.Capture != nil && s.Capture.Addr() != ""}
 	p.Title, p.Bare = "How does mail leave?", true
 	if p.How == "" {
 		p.How = mailOther
@@ -78,6 +79,9 @@ func (s *Site) setupMail(v *visit) error {
 	}
 	switch p.How {
 	case mailCapture:
+		if !p.CanCapture {
+			return v.again(p, fault.Conflict("The capture mailbox is off on this machine. Choose another way, or ask who runs Sealpost to switch it on."))
+		}
 		_, err := s.Mail.Save(v.ctx(), v.by, mail.Change{
 			Kind: mail.KindCapture, SenderAddress: senderFor(v.site.AccessURL, p.Email), SenderName: v.site.Organisation,
 		})
