@@ -64,8 +64,8 @@ func TestAFileIsApplied(t *testing.T) {
 			`create resource "Mail relay"; owner: grace; type: Mail server; address: mail.example.org; notes are added; asks for a reason`,
 			`create account "sealpost@example.org" of resource "Mail relay"; notes are added; password: from env:RELAY`,
 			`create account "postmaster" of resource "Mail relay"`,
-			"create mail server; mail server: smtp; server name: mail.example.org; port: 587; secure connection: starttls; " +
-				"sender address: vault@example.org; sender name: Vault; sign-in: account; account: mail relay / sealpost@example.org; " + trusted,
+			"create mail server; mail server: other; server name: mail.example.org; port: 587; secure connection: tls; " +
+				"sender address: vault@example.org; sender name: Vault; sign-in: a stored account; account: mail relay / sealpost@example.org; " + trusted,
 		} {
 			if i >= len(got) || !strings.HasPrefix(got[i], want) {
 				r.t.Errorf("step %d: got %q, want %q", i+1, got[min(i, len(got)-1)], want)

@@ -185,10 +185,26 @@ func (m *maker) serverLines(ctx context.Context, details []audit.Detail) (lines 
 		case d.Name == "account":
 			lines = append(lines, change(d.Name, m.accountName(ctx, d.Before), m.accountName(ctx, d.After))...)
 		default:
-			lines = append(lines, change(d.Name, d.Before, d.After)...)
+			lines = append(lines, change(d.Name, asInFile(d.Name, d.Before), asInFile(d.Name, d.After))...)
 		}
 	}
 	return lines, replaced
+}
+
+// asInFile returns a value in the word that the file has for it.
+func asInFile(name, value string) string {
+	if word, ok := fileWords[name+" "+value]; ok {
+		return word
+	}
+	return value
+}
+
+var fileWords = map[string]string{
+	"mail server " + string(mail.KindSMTP):       "other",
+	"secure connection " + string(smtp.STARTTLS): "tls",
+	"secure connection " + string(smtp.Implicit): "ssl",
+	"sign-in " + string(mail.AuthTyped):          "user name and password",
+	"sign-in " + string(mail.AuthAccount):        "a stored account",
 }
 
 // accountName is how a person knows an account.

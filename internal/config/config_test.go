@@ -174,3 +174,29 @@ func TestAllThatIsWrongIsToldAtOnce(t *testing.T) {
 		t.Errorf("got  %s\nwant %s", strings.Join(got, " "), want)
 	}
 }
+
+// TestTheDocumentedFileIsRead: the file that the document shows is taken, sets
+// every key, and the table tells of each with its environment variable.
+func TestTheDocumentedFileIsRead(t *testing.T) {
+	b, err := os.ReadFile("../../docs/install.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(b), "```yaml\n")
+	content, _, _ := strings.Cut(rest, "```")
+	file := filepath.Join(t.TempDir(), "c.yaml")
+	if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := config.Load(file, nil, config.Overrides{}); err != nil {
+		t.Errorf("%v in\n%s", err, content)
+	}
+	for _, key := range config.Keys() {
+		if !strings.Contains("\n"+content, "\n"+key+":") {
+			t.Errorf("the file does not show %q", key)
+		}
+		if variable := "`SEALPOST_" + strings.ToUpper(key) + "`"; !strings.Contains(string(b), "`"+key+"`") || !strings.Contains(string(b), variable) {
+			t.Errorf("the table lacks %q or %s", key, variable)
+		}
+	}
+}
