@@ -23,6 +23,8 @@ import (
 	_ "modernc.org/sqlite"
 
 	"github.com/sealpost/sealpost/internal/operator"
+	"github.com/sealpost/sealpost/internal/store"
+	"github.com/sealpost/sealpost/internal/store/storetest"
 )
 
 func TestMain(m *testing.M) {
@@ -35,8 +37,21 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"up": waitForServer, "certificate": makeCertificate, "tamper": changeAuditLog, "field": takeField, "settle": waitForLetters,
+			"up": waitForServer, "certificate": makeCertificate, "tamper": changeAuditLog, "field": takeField, "settle": waitForLetters, "hold": holdDatabase,
 		},
+	})
+}
+
+// On PostgreSQL everything works the same.
+func TestScriptsOnPostgres(t *testing.T) {
+	url := storetest.PostgresURL(t)
+	testscript.Run(t, testscript.Params{
+		Files: []string{"testdata/postgres/postgres.txtar"},
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("SEALPOST_DATABASE", url)
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"up": waitForServer},
 	})
 }
 
@@ -52,6 +67,13 @@ func waitForServer(ts *testscript.TestScript, _ bool, args []string) {
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
+}
+
+// holdDatabase DIR has the database open for a moment, as a command has.
+func holdDatabase(ts *testscript.TestScript, _ bool, args []string) {
+	lock, err := store.LockFile(filepath.Join(ts.MkAbs(args[0]), "sealpost.db.lock"), "the database")
+	ts.Check(err)
+	time.AfterFunc(300*time.Millisecond, lock.Release)
 }
 
 // waitForLetters DIR waits until no letter waits.

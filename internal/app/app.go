@@ -10,8 +10,10 @@ import (
 	"path/filepath"
 	"slices"
 	"sync/atomic"
+	"syscall"
 	"time"
 
+	"github.com/sealpost/sealpost/internal/actor"
 	"github.com/sealpost/sealpost/internal/audit"
 	"github.com/sealpost/sealpost/internal/config"
 	"github.com/sealpost/sealpost/internal/fault"
@@ -99,13 +101,19 @@ func New(ctx context.Context, cfg config.Config, o Options) (*App, error) {
 	return a, nil
 }
 
+// Busy tells that New was refused because another process has the database
+// open.
+func Busy(err error) bool { return errors.Is(err, syscall.EWOULDBLOCK) }
+
 // exists refuses a data folder in which no Sealpost lives.
 func exists(cfg config.Config) error {
 	if !cfg.Database.IsZero() {
+		if _, err := os.Stat(cfg.RootKey); errors.Is(err, os.ErrNotExist) {
+			return fault.NotFound(fmt.Sprintf("There is no root key %s. Name the data folder with --data, or copy the key of another node there.", cfg.RootKey)).Because(err)
+		}
 		return nil
 	}
-	_, err := os.Stat(filepath.Join(cfg.DataDir, databaseFile))
-	if errors.Is(err, os.ErrNotExist) {
+	if _, err := os.Stat(filepath.Join(cfg.DataDir, databaseFile)); errors.Is(err, os.ErrNotExist) {
 		return fault.NotFound(fmt.Sprintf("There is no Sealpost in the folder %s. Name its folder with --data, or start one with sealpost serve.", cfg.DataDir)).Because(err)
 	}
 	return nil
@@ -142,7 +150,7 @@ func (a *App) build() (err error) {
 	}
 	var late lateVault
 	a.mail = mail.New(mail.Config{
-		DB: a.db, Keys: a.keys, Audit: a.audit, Letters: a.letters, Gate: a.outbox, Secrets: &late,
+		DB: a.db, Keys: a.keys, Audit: a.audit, Letters: a.letters, Gate: a.outbox, Secrets: &late, Prove: a.prove,
 		CaptureAddr: a.captureAddr, Deny: a.cfg.DenyMailTo, Roots: a.out.MailRoots, Now: a.out.Now, Log: a.log,
 	})
 	a.doctor, err = diagnose.New(diagnose.Config{Mail: a.mail, Letters: a.letters, DB: a.db, Now: a.out.Now})
@@ -176,6 +184,9 @@ func (a *App) build() (err error) {
 func sealedColumns() []keyring.Column {
 	return slices.Concat(identity.SealedColumns(), mail.SealedColumns(), outbox.SealedColumns(), vault.SealedColumns(), capture.SealedColumns())
 }
+
+// prove asks whether by proved a moment ago who they are.
+func (a *App) prove(by actor.Actor) error { return identity.RequireProof(by, a.out.Now()) }
 
 // captureAddr returns where the capture mailbox listens, and "" while it does
 // not.

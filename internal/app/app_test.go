@@ -23,7 +23,9 @@ import (
 	"github.com/sealpost/sealpost/internal/mail/smtptest"
 	"github.com/sealpost/sealpost/internal/operator"
 	"github.com/sealpost/sealpost/internal/secret"
+	"github.com/sealpost/sealpost/internal/server"
 	"github.com/sealpost/sealpost/internal/store"
+	"github.com/sealpost/sealpost/internal/store/storetest"
 	"github.com/sealpost/sealpost/internal/vault"
 )
 
@@ -80,6 +82,50 @@ func TestHealth(t *testing.T) {
 			t.Errorf("readyz without database: got %d %s", status, body)
 		}
 	})
+}
+
+func TestADeliveryLoopWithoutASignOfLifeIsNotReady(t *testing.T) {
+	clock := storetest.NewClock()
+	d := open(t, settings(t, store.SQLite), Outside{Now: clock.Now})
+	if err := d.loops.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	clock.Advance(deliveryQuiet)
+	if status, _, body := d.get(t, d.URL()+"/readyz"); status != 200 {
+		t.Errorf("too early: got %d %s", status, body)
+	}
+	clock.Advance(time.Minute)
+	if status, _, body := d.get(t, d.URL()+"/readyz"); status != 503 || !strings.Contains(body, `"delivery":"failed"`) {
+		t.Errorf("got %d %s", status, body)
+	}
+}
+
+func TestTheOperatorsOwnCertificateIsShown(t *testing.T) {
+	cfg := settings(t, store.SQLite)
+	dir := t.TempDir()
+	own, err := server.SelfSigned(dir, []string{"vault.example.org"}, time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.TLSCert, cfg.TLSKey = filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
+	d := open(t, cfg, Outside{})
+	res, err := d.client.Get(d.URL() + "/healthz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if !res.TLS.PeerCertificates[0].Equal(own.Leaf) {
+		t.Errorf("got %v", res.TLS.PeerCertificates[0].Subject)
+	}
+	if res.Header.Get("Strict-Transport-Security") == "" {
+		t.Error("no HSTS with a certificate that is not self-signed by us")
+	}
+	if strings.Contains(d.out.String(), "self-signed") {
+		t.Errorf("got %s", d.out)
+	}
+	if _, err := os.Stat(filepath.Join(cfg.DataDir, "tls.key")); !os.IsNotExist(err) {
+		t.Errorf("a certificate was made that nobody needs: %v", err)
+	}
 }
 
 func TestTheLogNamesTheRequestOfALine(t *testing.T) {

@@ -13,7 +13,9 @@ import (
 
 	"github.com/sealpost/sealpost/internal/config"
 	"github.com/sealpost/sealpost/internal/fault"
+	"github.com/sealpost/sealpost/internal/identity"
 	"github.com/sealpost/sealpost/internal/mail/delivery"
+	"github.com/sealpost/sealpost/internal/mail/trust"
 	"github.com/sealpost/sealpost/internal/mail/verdict"
 	"github.com/sealpost/sealpost/internal/operator"
 	"github.com/sealpost/sealpost/internal/server"
@@ -54,7 +56,9 @@ type Running struct {
 	engine    *delivery.Engine
 	loops     *worker.Group
 	setupLink string
-	stopping  atomic.Bool
+	// fingerprint is the self-signed certificate's; empty for another one.
+	fingerprint string
+	stopping    atomic.Bool
 	// doors let people in, the rest serves until letters have left.
 	doors, rest crew
 	broken      chan error
@@ -89,10 +93,9 @@ func Start(ctx context.Context, cfg config.Config, o ServeOptions) (*Running, er
 		o.Log = io.Discard
 	}
 	log := newLog(o.Log, cfg.LogLevel, cfg.LogFormat)
-	ctx = context.WithoutCancel(ctx)
 	r := &Running{broken: make(chan error, 8), loops: worker.New(log)}
 	if err := r.start(ctx, cfg, o, log); err != nil {
-		wait, cancel := context.WithTimeout(ctx, stopWait)
+		wait, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWait)
 		defer cancel()
 		return nil, errors.Join(err, r.Stop(wait))
 	}
@@ -105,7 +108,7 @@ func (r *Running) start(ctx context.Context, cfg config.Config, o ServeOptions, 
 	if r.lock, err = lockFolder(cfg.DataDir); err != nil {
 		return err
 	}
-	if r.app, err = New(ctx, cfg, Options{Log: log, Outside: o.Outside}); err != nil {
+	if r.app, err = patientNew(ctx, cfg, Options{Log: log, Outside: o.Outside}); err != nil {
 		return err
 	}
 	if err := r.buildDelivery(ctx); err != nil {
@@ -114,11 +117,39 @@ func (r *Running) start(ctx context.Context, cfg config.Config, o ServeOptions, 
 	if err := r.listen(ctx, o.Version); err != nil {
 		return err
 	}
+	// From here on, the end of ctx is no reason to stop: Stop is.
+	ctx = context.WithoutCancel(ctx)
 	r.doors.start(ctx, r.broken, r.site.Serve, r.control.Serve)
 	r.rest.start(ctx, r.broken, r.background()...)
 	r.addLoops()
 	r.loops.Start(ctx)
 	return r.greet(ctx, o.Out)
+}
+
+const (
+	// busyWait is how long a start waits for a command that has the database
+	// open. It cannot be another server: that holds the folder.
+	busyWait  = 10 * time.Second
+	busyEvery = 50 * time.Millisecond
+)
+
+func patientNew(ctx context.Context, cfg config.Config, o Options) (*App, error) {
+	late := time.After(busyWait)
+	tick := time.NewTicker(busyEvery)
+	defer tick.Stop()
+	for {
+		a, err := New(ctx, cfg, o)
+		if !Busy(err) {
+			return a, err
+		}
+		select {
+		case <-tick.C:
+		case <-late:
+			return nil, err
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
 }
 
 func lockFolder(dir string) (*store.FileLock, error) {
@@ -159,6 +190,13 @@ func (r *Running) listen(ctx context.Context, version string) (err error) {
 	certificate, err := a.certificate(ctx)
 	if err != nil {
 		return err
+	}
+	if a.cfg.TLSCert == "" {
+		c, err := certificate(nil)
+		if err != nil {
+			return err
+		}
+		r.fingerprint = trust.Colons(trust.Fingerprint(c.Certificate[0]))
 	}
 	r.site, err = server.New(server.Config{Addr: a.cfg.Listen, Certificate: certificate, Handler: handler, Log: a.log})
 	if err != nil {
@@ -252,7 +290,7 @@ func (r *Running) addLoops() {
 	a := r.app
 	a.bell.loop.Store(r.loops.Add(worker.Loop{Name: "delivery", Every: deliveryEvery, Run: r.engine.Run}))
 	r.loops.Add(worker.Loop{Name: "outbox", Every: upkeepEvery, Run: a.keepOutbox})
-	r.loops.Add(worker.Loop{Name: "identity", Every: upkeepEvery, Run: func(ctx context.Context) (bool, error) {
+	r.loops.Add(worker.Loop{Name: "identity", Every: identity.SweepEvery, Run: func(ctx context.Context) (bool, error) {
 		return false, a.users.Sweep(ctx)
 	}})
 	r.loops.Add(worker.Loop{Name: "memory", Every: trimEvery, Run: trimMemory})
@@ -291,6 +329,9 @@ func (r *Running) greet(ctx context.Context, out io.Writer) error {
 	fmt.Fprintf(out, "Sealpost is at %s\n", r.URL())
 	if r.setupLink != "" {
 		fmt.Fprintf(out, "Nobody can sign in yet. Open this one-time link to set Sealpost up:\n\n  %s\n\n", r.setupLink)
+		if r.fingerprint != "" {
+			fmt.Fprintf(out, "The certificate is self-signed, of which the browser warns. Its SHA-256 is\n%s\n", r.fingerprint)
+		}
 	}
 	r.app.log.Info("serving", "url", r.URL(), "database", string(r.app.db.Engine()), "data", r.app.cfg.DataDir)
 	return nil

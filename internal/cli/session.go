@@ -39,12 +39,7 @@ func (s *session) operate(name string, args, into any) error {
 	if err != nil {
 		return err
 	}
-	var result json.RawMessage
-	if c, up := operator.Connect(cfg.DataDir); up {
-		result, err = c.Execute(s.ctx, s.env.Login, name, b, s)
-	} else {
-		result, err = s.operateHere(cfg, name, b)
-	}
+	result, err := s.execute(cfg, name, b)
 	if err != nil {
 		return err
 	}
@@ -54,13 +49,46 @@ func (s *session) operate(name string, args, into any) error {
 	return nil
 }
 
-func (s *session) operateHere(cfg config.Config, name string, args json.RawMessage) (json.RawMessage, error) {
+const (
+	// busyWait is how long a command waits for another process that has the
+	// database open and no socket: a server that is starting, or one that is
+	// stopping, or another command.
+	busyWait  = 5 * time.Second
+	busyEvery = 50 * time.Millisecond
+)
+
+func (s *session) execute(cfg config.Config, name string, args json.RawMessage) (json.RawMessage, error) {
+	late := time.After(busyWait)
+	tick := time.NewTicker(busyEvery)
+	defer tick.Stop()
+	for {
+		if c, up := operator.Connect(cfg.DataDir); up {
+			return c.Execute(s.ctx, s.env.Login, name, args, s)
+		}
+		a, err := s.open(cfg, name)
+		if err == nil {
+			return s.executeHere(a, name, args)
+		}
+		if !app.Busy(err) {
+			return nil, err
+		}
+		select {
+		case <-tick.C:
+		case <-late:
+			return nil, err
+		case <-s.ctx.Done():
+			return nil, s.ctx.Err()
+		}
+	}
+}
+
+func (s *session) open(cfg config.Config, name string) (*app.App, error) {
 	// These two begin an installation; all others mean one that is there.
 	begins := name == operator.CmdAdminCreate || name == operator.CmdApply
-	a, err := app.New(s.ctx, cfg, app.Options{Log: app.QuietLog(s.env.Err), Existing: !begins})
-	if err != nil {
-		return nil, err
-	}
+	return app.New(s.ctx, cfg, app.Options{Log: app.QuietLog(s.env.Err), Existing: !begins})
+}
+
+func (s *session) executeHere(a *app.App, name string, args json.RawMessage) (json.RawMessage, error) {
 	result, err := a.Door().Execute(s.ctx, actor.Operator(s.env.Login, "cli"), name, args, s)
 	if cerr := a.Close(); err == nil && cerr != nil {
 		err = cerr

@@ -25,6 +25,9 @@ const (
 	// maxRequest bounds a request: the largest is a set-up file with its
 	// certificates and secrets.
 	maxRequest = 8 << 20
+	// maxPath is the longest path that a socket can have (unix(7)), one less
+	// than on the narrowest system.
+	maxPath = 103
 	// requestWait is how long a caller may take to say what it wants.
 	requestWait = 30 * time.Second
 )
@@ -42,6 +45,9 @@ type Server struct {
 // that a socket already there is a dead server's and is replaced.
 func Listen(dir string, door *Door, log *slog.Logger) (*Server, error) {
 	path := filepath.Join(dir, SocketName)
+	if len(path) > maxPath {
+		return nil, fault.Invalid("data", fmt.Sprintf("The path of the data folder is too long: its control socket %s may have at most %d characters.", path, maxPath))
+	}
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("removing the old control socket: %w", err)
 	}
