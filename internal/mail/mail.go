@@ -56,6 +56,10 @@ type Config struct {
 	Gate    Gate
 	// Secrets are the accounts; nil means that there are none.
 	Secrets Secrets
+	// Prove returns nil when by proved a moment ago who they are. It is asked
+	// before mail goes another way than before: links that let people in
+	// travel in it. Nil asks nobody.
+	Prove func(by actor.Actor) error
 	// CaptureAddr returns the "host:port" of the capture mailbox, or "" while
 	// there is none. Nil means that there is none.
 	CaptureAddr func() string
@@ -80,6 +84,7 @@ type Service struct {
 	letters *letter.Catalogue
 	gate    Gate
 	secrets Secrets
+	prove   func(by actor.Actor) error
 	capture func() string
 	deny    []netip.Prefix
 	roots   *x509.CertPool
@@ -92,7 +97,10 @@ type Service struct {
 func New(c Config) *Service {
 	s := &Service{
 		db: c.DB, keys: c.Keys, audit: c.Audit, letters: c.Letters, gate: c.Gate, secrets: c.Secrets, capture: c.CaptureAddr,
-		deny: c.Deny, roots: c.Roots, dial: c.Dial, now: c.Now, log: c.Log,
+		prove: c.Prove, deny: c.Deny, roots: c.Roots, dial: c.Dial, now: c.Now, log: c.Log,
+	}
+	if s.prove == nil {
+		s.prove = func(actor.Actor) error { return nil }
 	}
 	if s.capture == nil {
 		s.capture = func() string { return "" }

@@ -12,7 +12,8 @@ import (
 )
 
 // Save makes the profile what c says and lets letters leave, unless a person
-// stopped them. Without a passed test of these values it wants c.Anyway. Faults
+// stopped them. Mail that goes another way than before wants a fresh proof of
+// who asks. Without a passed test of these values it wants c.Anyway. Faults
 // of kind invalid name the fields; the code fault.CodeSecretRequired stands
 // against "password" when the stored one is bound to another destination.
 func (s *Service) Save(ctx context.Context, by actor.Actor, c Change) (Profile, error) {
@@ -33,6 +34,11 @@ func (s *Service) Save(ctx context.Context, by actor.Actor, c Change) (Profile, 
 		if d.consent && !seen.consent {
 			return errStale
 		}
+		if reroutes(was.Profile, d.Profile) {
+			if err := s.prove(by); err != nil {
+				return err
+			}
+		}
 		tested, err := s.tested(tx, c, d, was)
 		if err != nil {
 			return err
@@ -41,6 +47,12 @@ func (s *Service) Save(ctx context.Context, by actor.Actor, c Change) (Profile, 
 		return err
 	})
 	return saved, err
+}
+
+// reroutes reports whether mail goes to another server, or there in another
+// way.
+func reroutes(before, after Profile) bool {
+	return before.Kind != after.Kind || before.Host != after.Host || before.Port != after.Port || before.Security != after.Security
 }
 
 // tested returns what is known of tests of the draft: by the token of one that
@@ -208,10 +220,13 @@ func fingerprints(anchors []trust.Anchor) string {
 	return text
 }
 
-// Remove deletes the profile with its certificates and its secret. Letters are
-// held from then on.
+// Remove deletes the profile with its certificates and its secret, for who
+// proved a moment ago who they are. Letters are held from then on.
 func (s *Service) Remove(ctx context.Context, by actor.Actor) error {
 	if err := manage(by); err != nil {
+		return err
+	}
+	if err := s.prove(by); err != nil {
 		return err
 	}
 	return s.db.Update(ctx, func(tx *store.Tx) error {

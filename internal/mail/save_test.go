@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sealpost/sealpost/internal/actor"
 	"github.com/sealpost/sealpost/internal/audit"
 	"github.com/sealpost/sealpost/internal/fault"
 	"github.com/sealpost/sealpost/internal/mail"
@@ -379,6 +380,36 @@ func TestAnAccountsPasswordIsReadForEachConnection(t *testing.T) {
 		var problem *mail.Problem
 		if _, err := r.mail.Open(r.t.Context()); !errors.As(err, &problem) || problem.Row != mail.RowAccountGone || problem.SecretVersion != 3 {
 			r.t.Errorf("got %v", err)
+		}
+	})
+}
+
+func TestMailGoesAnotherWayAfterAProofOnly(t *testing.T) {
+	each(t, func(r *rig) {
+		r.save(typed())
+		refusal := fault.Denied("Type your password again to go on.").WithCode(fault.CodeReauthenticate)
+		r.cfg.Prove = func(actor.Actor) error { return refusal }
+		r.mail = mail.New(r.cfg)
+		ctx := r.t.Context()
+		for name, change := range map[string]func(*mail.Change){
+			"host":     func(c *mail.Change) { c.Host = newHost },
+			"port":     func(c *mail.Change) { c.Port = 2525 },
+			"security": func(c *mail.Change) { c.Security = smtp.Implicit },
+			"kind":     func(c *mail.Change) { c.Kind = mail.KindCapture },
+		} {
+			c := typed()
+			change(&c)
+			if _, err := r.mail.Save(ctx, admin, c); fault.CodeOf(err) != fault.CodeReauthenticate {
+				r.t.Errorf("another %s: %v", name, err)
+			}
+		}
+		if err := r.mail.Remove(ctx, admin); fault.CodeOf(err) != fault.CodeReauthenticate {
+			r.t.Errorf("remove: %v", err)
+		}
+		c := keep(typed())
+		c.SenderName = "Another"
+		if _, err := r.mail.Save(ctx, admin, c); err != nil {
+			r.t.Errorf("another name for the sender: %v", err)
 		}
 	})
 }

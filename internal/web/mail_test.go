@@ -304,6 +304,30 @@ func TestANewAccessURLWantsAProofBeforeAnythingIsSaved(t *testing.T) {
 	grace.send(settingsPath, f.with("access_url", "ftp://x")).sees(http.StatusUnprocessableEntity, "The address begins with https://.")
 }
 
+// An open session alone must not send the links of others elsewhere.
+func TestMailGoesAnotherWayAfterAProofOnly(t *testing.T) {
+	r, grace := ready(t)
+	f := typed(1).with("do", "anyway")
+	grace.send(settingsPath, f).leads(settingsPath)
+	r.clock.Advance(identity.ProofLife + time.Minute)
+	grace.send(settingsPath, f.with("port", "2", "password", mailPassword)).
+		sees(http.StatusUnprocessableEntity, "Type your own password: with these settings mail goes another way.", "[port=2]")
+	grace.post(settingsPath+"/remove").sees(http.StatusForbidden, "Confirm that it is you")
+	if p, set := r.profile(); !set || p.Port != 1 {
+		t.Fatalf("without a proof mail goes to port %d", p.Port)
+	}
+	grace.send(settingsPath, f.with("sender_name", "Another")).leads(settingsPath)
+	grace.send(settingsPath, f.with("port", "2", "password", mailPassword, "own_password", goodPassword)).leads(settingsPath)
+	if p, _ := r.profile(); p.Port != 2 {
+		t.Errorf("with a proof mail goes to port %d", p.Port)
+	}
+	r.clock.Advance(identity.ProofLife + time.Minute)
+	grace.post(settingsPath+"/remove", "sealpost_proof", goodPassword).sees(http.StatusSeeOther)
+	if _, set := r.profile(); set {
+		t.Error("the mail server is still there")
+	}
+}
+
 // stream sends a form as our script does and returns the lines of the answer.
 func (b *browser) stream(path string, f form) []map[string]any {
 	b.r.t.Helper()

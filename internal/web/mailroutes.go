@@ -17,7 +17,7 @@ func mailRoutes() []route {
 		{pattern: "GET /admin/settings/mail/accounts", access: settings, handle: (*Site).mailAccountsPart},
 		{pattern: "POST /admin/settings/mail/resume", access: settings, handle: (*Site).resumeMail},
 		{pattern: "POST /admin/settings/mail/stop", access: settings, handle: (*Site).stopMail},
-		{pattern: "POST /admin/settings/mail/remove", access: settings, handle: (*Site).removeMail},
+		{pattern: "POST /admin/settings/mail/remove", access: settings, handle: (*Site).removeMail, carry: []string{}},
 		{pattern: "POST /admin/settings/mail/certificates", access: settings, handle: (*Site).addCertificates},
 		{pattern: "POST /admin/settings/mail/certificates/remove", access: settings, handle: (*Site).removeCertificate},
 

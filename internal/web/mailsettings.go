@@ -139,7 +139,7 @@ func (s *Site) fillMail(v *visit) error {
 func (s *Site) saveMail(v *visit) error {
 	c, err := mailChange(v)
 	if err == nil {
-		err = s.proveForAccessURL(v)
+		err = s.proveForMail(v)
 	}
 	var report diagnose.Report
 	var saved mail.Profile
@@ -148,6 +148,9 @@ func (s *Site) saveMail(v *visit) error {
 	}
 	if err == nil {
 		err = s.saveAccessURL(v)
+	}
+	if fault.CodeOf(err) == fault.CodeReauthenticate {
+		err = fault.Invalid(fieldOwnPassword, "Type your own password: with these settings mail goes another way.")
 	}
 	if err != nil {
 		return s.mailRefused(v, report, err)
@@ -225,28 +228,30 @@ func refuse(p *page.MailSettings, err error) {
 	}
 }
 
-// fieldOwnPassword is the password of who changes the Access URL.
+// fieldOwnPassword is the password of who sends mail another way.
 const fieldOwnPassword = "own_password"
 
-// proveForAccessURL checks the Access URL and, where it is a new one, that who
-// asks proved who they are a moment ago, before anything is saved.
-func (s *Site) proveForAccessURL(v *visit) error {
+// proveForMail takes the proof of who asks where one was typed, and wants one
+// for a new Access URL before anything is saved.
+func (s *Site) proveForMail(v *visit) error {
 	address, err := letter.CheckAccessURL(v.text("access_url"))
-	if err != nil || address == v.site.AccessURL || identity.RequireProof(v.by, s.Now()) == nil {
+	if err != nil {
 		return err
 	}
-	own := v.secret(fieldOwnPassword)
-	if own.IsZero() {
-		return fault.Invalid(fieldOwnPassword, "Type your own password: a new Access URL changes every link in a mail.")
-	}
-	err = s.Users.Reauthenticate(v.ctx(), v.by, own)
-	if len(fault.Fields(err)) > 0 {
-		return fault.Invalid(fieldOwnPassword, fault.Sentence(err))
-	}
-	if err == nil {
+	if own := v.secret(fieldOwnPassword); !own.IsZero() {
+		err := s.Users.Reauthenticate(v.ctx(), v.by, own)
+		if len(fault.Fields(err)) > 0 {
+			return fault.Invalid(fieldOwnPassword, fault.Sentence(err))
+		}
+		if err != nil {
+			return err
+		}
 		v.by.Proved = s.Now()
 	}
-	return err
+	if address != v.site.AccessURL && identity.RequireProof(v.by, s.Now()) != nil {
+		return fault.Invalid(fieldOwnPassword, "Type your own password: a new Access URL changes every link in a mail.")
+	}
+	return nil
 }
 
 func (s *Site) saveAccessURL(v *visit) error {

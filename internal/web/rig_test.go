@@ -72,6 +72,7 @@ func empty(t *testing.T, db *store.DB, clock *storetest.Clock) *rig {
 	r.mail = mail.New(mail.Config{
 		DB: db, Keys: keys, Audit: r.audit, Letters: letters, Gate: r.box, Now: clock.Now, Log: quiet,
 		CaptureAddr: func() string { return cmp.Or(r.capture.Addr(), "127.0.0.1:7225") }, Secrets: stored{r},
+		Prove: func(by actor.Actor) error { return identity.RequireProof(by, clock.Now()) },
 	})
 	r.users, err = identity.New(identity.Config{
 		DB: db, Keys: keys, Audit: r.audit, Outbox: r.box, Letters: letters, Now: clock.Now, Log: quiet,

@@ -33,7 +33,7 @@ type MailForm struct {
 	// AccessURL is the site's; Browser is the address that the page was asked
 	// for by.
 	AccessURL, Browser string
-	// AskOwnPassword tells that a new Access URL wants a proof of who one is.
+	// AskOwnPassword tells that the change wants a proof of who one is.
 	AskOwnPassword bool
 
 	// SignIn tells that the server wants a sign-in, Auth which: "typed" or
