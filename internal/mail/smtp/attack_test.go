@@ -283,7 +283,7 @@ func TestNothingIsBelievedTooEarly(t *testing.T) {
 	for _, a := range []attack{
 		{
 			id: "S2", what: "no answer to EHLO inside TLS", scripts: thenTrap(r.secure().Then(smtptest.ExpectPrefix(""), smtptest.Silence())...),
-			change: func(cfg *smtp.Config) { cfg.Timeouts.Command = 300 * time.Millisecond },
+			change: func(cfg *smtp.Config) { cfg.Timeouts.Command = 1500 * time.Millisecond },
 			kinds:  "timeout", stage: smtp.StageEHLO, act: verdict.Retry,
 			flawed: naive{oldCaps: true}, fell: func(s *smtptest.Server, _ bool) bool { return s.LeakInside(password) != "" },
 		},

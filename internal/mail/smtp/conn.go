@@ -26,10 +26,12 @@ const maxAuthLine = 12288
 type Conn struct {
 	cfg     Config
 	timeout Timeouts
-	raw     net.Conn
-	r       *bufio.Reader
-	caps    Caps
-	tls     bool
+	// socket is the connection itself, raw what is spoken over: the same, or
+	// TLS on it.
+	socket, raw net.Conn
+	r           *bufio.Reader
+	caps        Caps
+	tls         bool
 	// broken is set once nothing may be said on the connection any more.
 	broken bool
 	// secrets are what was said in the sign-in, as it was said and in plain.
@@ -95,6 +97,7 @@ func (c *Conn) connect(ctx context.Context) error {
 		}
 		return c.ioError(ctx, stage, err)
 	}
+	c.socket = raw
 	c.attach(raw)
 	c.observe(Event{Stage: StageConnect, Detail: []string{raw.RemoteAddr().String()}, Took: time.Since(began)})
 	return nil
@@ -363,22 +366,26 @@ func (c *Conn) Close() error {
 	if c.broken {
 		return nil
 	}
-	c.broken = true
 	const patience = 2 * time.Second
 	if c.raw.SetDeadline(time.Now().Add(patience)) == nil {
 		c.cfg.Transcript.add("C:", "QUIT")
 		if _, err := io.WriteString(c.raw, "QUIT\r\n"); err == nil {
-			_, _ = readReply(c.r)
+			if _, err := readReply(c.r); err == nil {
+				c.broken = true
+				return c.raw.Close()
+			}
 		}
 	}
-	return c.raw.Close()
+	c.drop()
+	return nil
 }
 
-// drop closes the connection without a word.
+// drop closes the connection without a word. The farewell of TLS is left out
+// too: it could wait for a server that does not read.
 func (c *Conn) drop() {
 	if !c.broken {
 		c.broken = true
-		_ = c.raw.Close()
+		_ = c.socket.Close()
 	}
 }
 

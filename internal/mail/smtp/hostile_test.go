@@ -4,9 +4,10 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"os"
 	"runtime"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -95,15 +96,15 @@ func TestSlowRepliesAreCut(t *testing.T) {
 // P1 in time without the guard: a deadline that starts anew with each byte, as
 // many clients have it, never comes.
 func TestADeadlineForEachByteIsNoGuard(t *testing.T) {
-	const hold = 100 * time.Millisecond
-	s := smtptest.Start(t, smtptest.Script{smtptest.Drip(strings.Repeat("220-\r\n", 1000), hold/20)})
+	const hold = 600 * time.Millisecond
+	s := smtptest.Start(t, smtptest.Script{smtptest.Drip(strings.Repeat("220-\r\n", 1000), hold/60)})
 	conn, err := s.Dial(t.Context(), "tcp", "")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = conn.Close() }()
 	began := time.Now()
-	for time.Since(began) < 3*hold {
+	for time.Since(began) < 2*hold {
 		if err := conn.SetReadDeadline(time.Now().Add(hold)); err != nil {
 			t.Fatal(err)
 		}
@@ -186,12 +187,11 @@ func TestALostAnswerIsUncertain(t *testing.T) {
 		{"RCPT", false, 1},
 		{"MAIL", false, 1},
 	} {
-		first := true
+		var broken atomic.Bool
 		s := smtptest.StartSink(t, smtptest.SinkConfig{
 			Certificate: &r.cert, Mechanisms: []string{"PLAIN"}, Login: login, Password: password,
 			Answer: func(a smtptest.Asked) string {
-				if a.Verb == tt.verb && first {
-					first = false
+				if a.Verb == tt.verb && broken.CompareAndSwap(false, true) {
 					return smtptest.Hangup
 				}
 				return ""
@@ -499,7 +499,6 @@ func checkHeaders(t *testing.T, payload string, data []byte) {
 // that may have.
 func TestFaultsAtEveryStep(t *testing.T) {
 	r := newRig(t)
-	const patience = 150 * time.Millisecond
 	type step struct {
 		stage smtp.Stage
 		steps smtptest.Script
@@ -523,7 +522,7 @@ func TestFaultsAtEveryStep(t *testing.T) {
 	}
 	faults := map[string]smtptest.Step{
 		"drop": smtptest.Drop(), "reset": smtptest.Reset(), "silence": smtptest.Silence(), "garbage": smtptest.Garbage(5000),
-		"drip": smtptest.Drip(strings.Repeat("x", 100), patience/20), "421": smtptest.Say("421 4.3.2 going down"),
+		"drip": smtptest.Drip(strings.Repeat("x", 1000), 20*time.Millisecond), "421": smtptest.Say("421 4.3.2 going down"),
 		"half a line": smtptest.Raw("25"), "half a line and gone": func(talk *smtptest.Talk) error {
 			if err := smtptest.Raw("250")(talk); err != nil {
 				return err
@@ -532,45 +531,65 @@ func TestFaultsAtEveryStep(t *testing.T) {
 		},
 		"an odd code": smtptest.Say("299 what?"), "code and line feed": smtptest.Raw("250 ok\n"),
 	}
+	var waiting sync.WaitGroup
 	for i, at := range steps {
 		for what, fault := range faults {
-			t.Run(fmt.Sprintf("%d %s %s", i, at.stage, what), func(t *testing.T) {
+			f := faultAt{r: r, number: i, stage: at.stage, what: what, script: at.steps.Then(fault)}
+			if what == "silence" || what == "drip" || what == "half a line" {
+				// These take their time and no work: all at once.
+				waiting.Go(func() { f.run(t, time.Second) })
+				continue
+			}
+			t.Run(f.name(), func(t *testing.T) {
 				t.Parallel()
-				s := smtptest.Start(t, at.steps.Then(fault))
-				cfg := r.config(s, smtp.STARTTLS)
-				wait := map[smtp.Stage]*time.Duration{smtp.StageGreeting: &cfg.Timeouts.Greeting, smtp.StageContent: &cfg.Timeouts.Final}[at.stage]
-				if wait == nil {
-					wait = &cfg.Timeouts.Command
-				}
-				*wait = patience
-				if os.Getenv("CI") != "" {
-					*wait = 4 * patience // a handshake under the race detector takes its time
-				}
-				began := time.Now()
-				_, e := deliver(t.Context(), cfg)
-				if e == nil {
-					t.Fatal("the letter was sent")
-				}
-				if e.Stage != at.stage && !(i == 0 && what == "reset") { // which may come while the client connects
-					t.Errorf("%v: the step is %s, want %s", e, e.Stage, at.stage)
-				}
-				if took := time.Since(began); took > 5*time.Second {
-					t.Errorf("let go after %s", took)
-				}
-				if want := at.stage == smtp.StageContent && what != "421"; e.Uncertain != want {
-					t.Errorf("%v: uncertain %v, want %v", e, e.Uncertain, want)
-				}
-				if leaked := s.Leak(login, password); leaked != "" {
-					t.Errorf("%s went out in clear", leaked)
-				}
-				if said := string(s.Inside()); at.stage == smtp.StageContent && strings.Contains(said, "QUIT") {
-					t.Errorf("QUIT was said where it would count as content: %q", said)
-				}
-				if text := cfg.Transcript.String(); strings.Contains(text, password) || strings.Contains(e.Error(), password) {
-					t.Errorf("the password is told: %s\n%v", text, e)
-				}
+				f.run(t, 5*time.Second)
 			})
 		}
+	}
+	waiting.Wait()
+}
+
+// faultAt is something that goes wrong at a step.
+type faultAt struct {
+	r      rig
+	number int
+	stage  smtp.Stage
+	what   string
+	script smtptest.Script
+}
+
+func (f faultAt) name() string { return fmt.Sprintf("%d %s %s", f.number, f.stage, f.what) }
+
+func (f faultAt) run(t *testing.T, patience time.Duration) {
+	s := smtptest.Start(t, f.script)
+	cfg := f.r.config(s, smtp.STARTTLS)
+	cfg.Timeouts = smtp.Timeouts{Connect: patience, Greeting: patience, Command: patience, Final: patience}
+	began := time.Now()
+	_, e := deliver(t.Context(), cfg)
+	switch {
+	case e == nil:
+		t.Errorf("%s: the letter was sent", f.name())
+		return
+	case e.Kind == smtp.KindTimeout && e.Stage != f.stage && patience < 10*time.Second:
+		f.run(t, 10*time.Second) // the machine is slow: the step was not reached in time
+		return
+	case e.Stage != f.stage && !(f.number == 0 && f.what == "reset"): // which may come while the client connects
+		t.Errorf("%s: %v: the step is %s", f.name(), e, e.Stage)
+	}
+	if took := time.Since(began); took > 4*patience {
+		t.Errorf("%s: let go after %s", f.name(), took)
+	}
+	if want := f.stage == smtp.StageContent && f.what != "421"; e.Uncertain != want {
+		t.Errorf("%s: %v: uncertain %v, want %v", f.name(), e, e.Uncertain, want)
+	}
+	if leaked := s.Leak(login, password); leaked != "" {
+		t.Errorf("%s: %s went out in clear", f.name(), leaked)
+	}
+	if said := string(s.Inside()); f.stage == smtp.StageContent && strings.Contains(said, "QUIT") {
+		t.Errorf("%s: QUIT was said where it would count as content: %q", f.name(), said)
+	}
+	if text := cfg.Transcript.String(); strings.Contains(text, password) || strings.Contains(e.Error(), password) {
+		t.Errorf("%s: the password is told: %s\n%v", f.name(), text, e)
 	}
 }
 
@@ -579,20 +598,25 @@ func TestFaultsAtEveryStep(t *testing.T) {
 func TestAServerThatStopsReading(t *testing.T) {
 	r := newRig(t)
 	release := make(chan struct{})
+	ctx, giveUp := context.WithCancel(t.Context())
+	defer giveUp()
 	s := smtptest.Start(t, r.secure().Then(smtptest.Hello("AUTH PLAIN"), smtptest.ExpectPrefix("AUTH "), smtptest.Say("235 ok"),
 		smtptest.ExpectPrefix("MAIL "), smtptest.Say("250 ok"), smtptest.ExpectPrefix("RCPT "), smtptest.Say("250 ok"), smtptest.Expect("DATA"), smtptest.Say("354 go"),
-		func(*smtptest.Talk) error { <-release; return nil }))
+		func(*smtptest.Talk) error {
+			time.AfterFunc(200*time.Millisecond, giveUp)
+			<-release
+			return nil
+		}))
 	cfg := r.config(s, smtp.STARTTLS)
-	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
-	defer cancel()
 	c, err := smtp.Dial(ctx, cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
 	large := letter()
 	large.Body = append(large.Body, bytes.Repeat([]byte("0123456789012345678901234567890123456789012345678901234567890\r\n"), 1<<18)...)
+	var began time.Time
+	large.BeforeContent = func() { began = time.Now() }
 	var result smtp.Result
-	began := time.Now()
 	if err := c.Send(ctx, []smtp.Submission{large}, func(_ int, r smtp.Result) { result = r }); err == nil {
 		t.Error("the letter was sent")
 	}
