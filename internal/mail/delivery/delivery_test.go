@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/sealpost/sealpost/internal/mail"
+	"github.com/sealpost/sealpost/internal/mail/capture"
 	"github.com/sealpost/sealpost/internal/mail/delivery"
 	"github.com/sealpost/sealpost/internal/mail/outbox"
 	"github.com/sealpost/sealpost/internal/mail/smtptest"
@@ -527,4 +528,34 @@ func TestAnEngineNeedsItsParts(t *testing.T) {
 	if _, err := delivery.New(delivery.Config{}); err == nil {
 		t.Error("an engine of nothing")
 	}
+}
+
+func TestTheCaptureMailboxIsDeliveredToLikeAnother(t *testing.T) {
+	each(t, func(r *rig) {
+		box := capture.New(capture.Config{DB: r.db, Keys: r.keys, Audit: r.audit, Log: r.cfg.Log})
+		r.must(box.Listen("127.0.0.1:0"))
+		ctx, stop := context.WithCancel(r.t.Context())
+		served := make(chan error, 1)
+		go func() { served <- box.Serve(ctx) }()
+		defer func() {
+			stop()
+			r.must(<-served)
+		}()
+		r.mailed.CaptureAddr = box.Addr
+		r.mail = mail.New(r.mailed)
+		r.cfg.Mail = r.mail
+		r.engine = r.newEngine(r.cfg)
+		r.save(func(c *mail.Change) { *c = mail.Change{Kind: mail.KindCapture, SenderAddress: "vault@example.org"} })
+		id := r.add("ada", reset())
+		r.run()
+		row := r.want(id, outbox.Accepted)
+		_, letter, err := box.Get(r.t.Context(), admin, row.QueueID)
+		r.must(err)
+		if letter.Header("Message-ID") != row.MessageID || !strings.Contains(letter.Text, "https://vault.example.org/reset#token") {
+			r.t.Errorf("the mailbox has %q", letter.Text)
+		}
+		if row.Server != "capture mailbox" || r.sink.Connections() != 0 {
+			r.t.Errorf("it went to %s", row.Server)
+		}
+	})
 }

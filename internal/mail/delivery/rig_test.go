@@ -76,6 +76,8 @@ type rig struct {
 	mail   *mail.Service
 	box    *outbox.Outbox
 	audit  *audit.Log
+	keys   *keyring.Keyring
+	mailed mail.Config
 	cfg    delivery.Config
 	engine *delivery.Engine
 
@@ -109,10 +111,12 @@ func newRig(t *testing.T, db *store.DB, clock *storetest.Clock) *rig {
 	log := slog.New(slog.DiscardHandler)
 	r.audit = audit.New(audit.Config{DB: db, Keys: keys, Log: log})
 	r.box = outbox.New(outbox.Config{DB: db, Keys: keys, Letters: letters, Audit: r.audit})
-	r.mail = mail.New(mail.Config{
+	r.keys = keys
+	r.mailed = mail.Config{
 		DB: db, Keys: keys, Audit: r.audit, Letters: letters, Gate: r.box, Secrets: r.vault, Roots: roots, Now: clock.Now, Log: log,
 		Dial: r.dial,
-	})
+	}
+	r.mail = mail.New(r.mailed)
 	table, err := verdict.New()
 	r.must(err)
 	r.cfg = delivery.Config{Mail: r.mail, Outbox: r.box, Table: table, Now: clock.Now, Log: log, Observe: r.observe, Poll: 5 * time.Millisecond}

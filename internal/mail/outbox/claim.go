@@ -92,7 +92,7 @@ func (o *Outbox) claimOne(tx *store.Tx, s stored, lease time.Duration, sender st
 	if s.sender == "" || !maybe {
 		s.sender = sender
 	}
-	if err := closeAttempt(tx, s); err != nil {
+	if err := closeAttempt(tx, s.id); err != nil {
 		return nil, err
 	}
 	tries, err := countTries(tx, s)
@@ -127,14 +127,10 @@ func countTries(tx *store.Tx, s stored) (int, error) {
 		`SELECT COUNT(*) FROM outbox_attempt WHERE letter_id = $1 AND state <> 'queued'`, s.id)
 }
 
-// closeAttempt ends the attempt of a lease that ran out.
-func closeAttempt(tx *store.Tx, s stored) error {
-	if s.state != Sending {
-		return nil
-	}
-	_, err := tx.Exec(`UPDATE outbox_attempt SET state = 'uncertain', ended_at = $1, advice = $2
-		WHERE letter_id = $3 AND attempt = $4 AND ended_at = 0`,
-		store.Micros(tx.Now()), "The server that tried stopped before it could say what came of it.", s.id, s.attempt)
+// closeAttempt ends the attempt of a lease that ran out, if there is one.
+func closeAttempt(tx *store.Tx, id string) error {
+	_, err := tx.Exec(`UPDATE outbox_attempt SET state = 'uncertain', ended_at = $1, advice = $2 WHERE letter_id = $3 AND ended_at = 0`,
+		store.Micros(tx.Now()), "The server that tried stopped before it could say what came of it.", id)
 	return err
 }
 

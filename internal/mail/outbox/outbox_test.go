@@ -26,6 +26,7 @@ type rig struct {
 	db    *store.DB
 	clock *storetest.Clock
 	box   *outbox.Outbox
+	audit *audit.Log
 	woken int
 }
 
@@ -38,9 +39,8 @@ func each(t *testing.T, f func(r *rig)) {
 		r.must(err)
 		letters, err := letter.New()
 		r.must(err)
-		r.box = outbox.New(outbox.Config{
-			DB: db, Keys: keys, Letters: letters, Audit: audit.New(audit.Config{DB: db, Keys: keys}), Wake: func() { r.woken++ },
-		})
+		r.audit = audit.New(audit.Config{DB: db, Keys: keys})
+		r.box = outbox.New(outbox.Config{DB: db, Keys: keys, Letters: letters, Audit: r.audit, Wake: func() { r.woken++ }})
 		r.update(func(tx *store.Tx) error {
 			r.must(letters.SetSite(tx, letter.Site{AccessURL: "https://vault.example.org"}))
 			return r.box.OpenGate(tx)
@@ -128,7 +128,9 @@ func TestUrgentLettersOvertake(t *testing.T) {
 func TestTheGateHoldsAndLetsGo(t *testing.T) {
 	each(t, func(r *rig) {
 		id := r.add("ada", changed())
-		r.update(func(tx *store.Tx) error { return r.box.CloseGate(tx, outbox.ReasonPaused, "The server refuses the password.") })
+		r.update(func(tx *store.Tx) error {
+			return r.box.CloseGate(tx, outbox.ReasonPaused, "The server refuses the password.")
+		})
 		if got := r.claim(10); len(got) != 0 {
 			r.t.Fatalf("claimed through a closed gate: %+v", got)
 		}
@@ -360,6 +362,85 @@ func TestTheJournalIsPagedAndCounted(t *testing.T) {
 		r.must(err)
 		if len(days) != 14 || days[13].Accepted != 1 {
 			r.t.Errorf("days %+v", days)
+		}
+	})
+}
+
+func TestDueLettersAreCountedUpToTen(t *testing.T) {
+	each(t, func(r *rig) {
+		want := func(n int, open bool) {
+			r.t.Helper()
+			got, gate, err := r.box.Due(r.t.Context())
+			r.must(err)
+			if got != n || gate != open {
+				r.t.Fatalf("%d letters are due, the gate open: %v; want %d, %v", got, gate, n, open)
+			}
+		}
+		want(0, true)
+		for _, who := range []string{"a", "b", "c", "d"} {
+			r.add(who, changed())
+		}
+		want(4, true)
+		claims := r.claim(3)
+		want(1, true)
+		later := outbox.Outcome{ID: claims[0].ID, Attempt: 1, State: outbox.Deferred, RetryAt: r.clock.Now().Add(10 * time.Minute)}
+		r.must(r.box.Record(r.t.Context(), later))
+		want(1, true)
+		r.clock.Advance(2 * time.Minute) // the leases of two are over
+		want(3, true)
+		for _, who := range []string{"e", "f", "g", "h", "i", "j", "k", "l"} {
+			r.add(who, changed())
+		}
+		want(10, true)
+		r.update(func(tx *store.Tx) error { return r.box.CloseGate(tx, outbox.ReasonPaused, "") })
+		want(10, false)
+		r.clock.Advance(25 * time.Hour)
+		want(0, false)
+	})
+}
+
+func TestALetterThatIsGivenBackWasNotTried(t *testing.T) {
+	each(t, func(r *rig) {
+		id := r.add("ada", changed())
+		for attempt, tt := range []struct {
+			state outbox.State
+			tries int
+		}{{outbox.Queued, 0}, {outbox.Deferred, 0}, {outbox.Queued, 1}, {outbox.Uncertain, 1}, {outbox.Queued, 2}} {
+			c := r.claim(1)[0]
+			if c.Tries != tt.tries || c.Attempt != int64(attempt+1) {
+				r.t.Errorf("attempt %d counts %d tries, want %d", c.Attempt, c.Tries, tt.tries)
+			}
+			r.must(r.box.Record(r.t.Context(), outbox.Outcome{ID: id, Attempt: c.Attempt, State: tt.state}))
+		}
+	})
+}
+
+func TestLettersThatWillNotArriveAreAudited(t *testing.T) {
+	each(t, func(r *rig) {
+		log := func(action string) []audit.Entry {
+			page, err := r.audit.Search(r.t.Context(), admin, audit.Filter{Action: action})
+			r.must(err)
+			return page.Entries
+		}
+		failed := r.add("failed", changed())
+		c := r.claim(1)[0]
+		out := outbox.Outcome{ID: failed, Attempt: c.Attempt, State: outbox.Failed, Reply: "550 no such user", Advice: "Correct the address."}
+		r.must(r.box.Record(r.t.Context(), out, out)) // the second is dropped
+		if got := log("letter.failed"); len(got) != 1 || got[0].ID != failed || got[0].Name != "failed@example.org" || got[0].Reason != "Correct the address." || !strings.Contains(audit.DetailText(got[0].Detail), "550 no such user") {
+			r.t.Errorf("got %+v", got)
+		}
+		expired := r.add("expired", changed())
+		r.claim(1) // by a process that dies
+		r.clock.Advance(25 * time.Hour)
+		n, err := r.box.Expire(r.t.Context())
+		r.must(err)
+		if got := log("letter.expired"); n != 1 || len(got) != 1 || got[0].ID != expired {
+			r.t.Errorf("%d expired, audited: %+v", n, got)
+		}
+		row, attempts, err := r.box.Get(r.t.Context(), admin, expired)
+		r.must(err)
+		if !row.MaybeSent || attempts[0].State != outbox.Uncertain || attempts[0].Ended.IsZero() {
+			r.t.Errorf("the attempt of the dead process is %+v", attempts[0])
 		}
 	})
 }

@@ -73,11 +73,15 @@ func countMerged(tx *store.Tx, id string) error {
 	return err
 }
 
-// finish ends a letter without an attempt.
+// finish ends a letter without an attempt, and with it one whose process died.
 func finish(tx *store.Tx, id string, state State, advice string, damaged bool) error {
-	_, err := tx.Exec(`UPDATE outbox_letter SET state = $1, advice = $2, changed_at = $3, lease_until = 0 WHERE id = $4`,
-		string(state), advice, store.Micros(tx.Now()), id)
+	now := store.Micros(tx.Now())
+	_, err := tx.Exec(`UPDATE outbox_letter SET maybe_sent = CASE WHEN state = 'sending' THEN true ELSE maybe_sent END,
+		state = $1, advice = $2, changed_at = $3, lease_until = 0 WHERE id = $4`, string(state), advice, now, id)
 	if err != nil {
+		return err
+	}
+	if err := closeAttempt(tx, id); err != nil {
 		return err
 	}
 	if damaged {
