@@ -20,7 +20,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-	"unicode"
 
 	"github.com/sealpost/sealpost/internal/fault"
 )
@@ -60,10 +59,10 @@ func SelfSigned(dir string, hosts []string, now func() time.Time) (tls.Certifica
 	return loadSelfSigned(dir, hosts, now())
 }
 
+// nameable tells that a certificate can name the host: an address without a
+// zone, or a name in ASCII.
 func nameable(host string) bool {
-	c := x509.Certificate{}
-	addHost(&c, host)
-	return c.VerifyHostname(host) == nil && !strings.ContainsFunc(host, func(r rune) bool { return r > unicode.MaxASCII })
+	return host != "" && (net.ParseIP(host) != nil || strings.Trim(strings.ToLower(host), "abcdefghijklmnopqrstuvwxyz0123456789-._") == "")
 }
 
 func addHost(c *x509.Certificate, host string) {
