@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/url"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -34,7 +35,11 @@ func Chromium(t testing.TB) *Browser {
 	if err != nil {
 		Missing(t, "Chromium", err)
 	}
-	folder := t.TempDir()
+	// Chromium makes a socket in it, whose address must be short.
+	folder, err := os.MkdirTemp("", "chromium-")
+	if err != nil {
+		t.Fatal(err)
+	}
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(path),
 		chromedp.NoSandbox, chromedp.DisableGPU, chromedp.IgnoreCertErrors,
@@ -56,6 +61,8 @@ func Chromium(t testing.TB) *Browser {
 	t.Cleanup(func() {
 		end()
 		stop()
+		// Its helpers may write a moment longer.
+		within(stepWait, nil, func() bool { return os.RemoveAll(folder) == nil })
 	})
 	if err := chromedp.Do(ctx); err != nil {
 		t.Fatalf("starting Chromium: %v", err)
