@@ -128,7 +128,7 @@ func (a *App) open(ctx context.Context, now func() time.Time) (err error) {
 	if err != nil {
 		return err
 	}
-	root, err := keyring.LoadOrCreateRootKey(a.cfg.RootKey)
+	root, err := keyring.RootKeyOf(ctx, a.db, a.cfg.RootKey)
 	if err != nil {
 		return err
 	}

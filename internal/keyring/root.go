@@ -1,6 +1,7 @@
 package keyring
 
 import (
+	"context"
 	"crypto/hkdf"
 	"crypto/rand"
 	"crypto/sha256"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/sealpost/sealpost/internal/fault"
 	"github.com/sealpost/sealpost/internal/secret"
+	"github.com/sealpost/sealpost/internal/store"
 )
 
 // keySize is the size of every key of the package in bytes: AES-256.
@@ -54,6 +56,28 @@ func derive(key []byte, label string) []byte {
 		panic(err)
 	}
 	return out
+}
+
+// RootKeyOf returns the root key at path for a database. A new one is made only
+// for a database that has no keys yet: beside one that does, it could open
+// nothing and would stand in the place of the file that was lost.
+func RootKeyOf(ctx context.Context, db *store.DB, path string) (RootKey, error) {
+	var used bool
+	err := db.View(ctx, func(tx *store.Tx) (err error) {
+		_, used, err = selectCheck(tx)
+		return err
+	})
+	if err != nil {
+		return RootKey{}, err
+	}
+	if !used {
+		return LoadOrCreateRootKey(path)
+	}
+	key, err := loadRootKey(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fault.Unavailable(fmt.Sprintf("The root key %s is missing, and nothing in this database opens without it. Put the file back; a second node needs a copy of the first one's.", path)).Because(err)
+	}
+	return key, err
 }
 
 // LoadOrCreateRootKey reads the root key at path, and makes a new one with

@@ -2,6 +2,7 @@ package keyring_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
@@ -14,6 +15,8 @@ import (
 
 	"github.com/sealpost/sealpost/internal/fault"
 	"github.com/sealpost/sealpost/internal/keyring"
+	"github.com/sealpost/sealpost/internal/store"
+	"github.com/sealpost/sealpost/internal/store/storetest"
 )
 
 func TestTheRootKeyIsMadeOnce(t *testing.T) {
@@ -117,4 +120,29 @@ func TestARootKeyIsNotPrinted(t *testing.T) {
 			t.Errorf("printed: %s", text)
 		}
 	}
+}
+
+// A lost root key is asked for, never replaced: a new one would open nothing
+// and would lie where the right one belongs.
+func TestALostRootKeyIsNotReplaced(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		path := filepath.Join(t.TempDir(), "root.key")
+		root, err := keyring.RootKeyOf(t.Context(), db, path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := keyring.Open(t.Context(), keyring.Config{DB: db, Root: root}); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+		_, err = keyring.RootKeyOf(t.Context(), db, path)
+		if !fault.Is(err, fault.KindUnavailable) || !strings.Contains(fault.Sentence(err), "is missing") {
+			t.Errorf("got %v", err)
+		}
+		if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("a new root key lies there: %v", err)
+		}
+	})
 }
