@@ -23,12 +23,15 @@ type operation struct {
 func second[T any](_ T, err error) error { return err }
 
 // listed is nil when a list holds what it was asked for, and says "not found"
-// as the operations on one thing do.
+// as the operations on one thing do where it is empty.
 func listed(n int, err error) error {
-	if err == nil && n == 0 {
+	if err != nil {
+		return fault.Internal(err)
+	}
+	if n == 0 {
 		return fault.NotFound("There is no such resource, or it is not yours to see.")
 	}
-	return err
+	return nil
 }
 
 var operations = []operation{
@@ -96,6 +99,9 @@ var operations = []operation{
 	{"AddAccount", func(r *rig, by actor.Actor, db vault.Resource, _ vault.Account) error {
 		return second(r.vault.AddAccount(r.ctx(), by, db.ID, vault.NewAccount{Name: "new"}))
 	}},
+	{"AddAccount bad", func(r *rig, by actor.Actor, db vault.Resource, _ vault.Account) error {
+		return valid(second(r.vault.AddAccount(r.ctx(), by, db.ID, vault.NewAccount{})))
+	}},
 	{"AddAccount again", func(r *rig, by actor.Actor, db vault.Resource, a vault.Account) error {
 		return second(r.vault.AddAccount(r.ctx(), by, db.ID, vault.NewAccount{ID: a.ID, Name: a.Name}))
 	}},
@@ -152,6 +158,7 @@ func TestWhoMayDoWhat(t *testing.T) {
 		"EditResource":           "dxnnnnnddn",
 		"EditResource bad":       "ddnnnnnddn",
 		"AddAccount":             "dxnnnnnddn",
+		"AddAccount bad":         "ddnnnnnddn",
 		"AddAccount again":       "dxnnnnnddn",
 		"EditAccount":            "dxnnnnnddn",
 		"EditAccount bad":        "ddnnnnnddn",

@@ -116,10 +116,8 @@ func checkURL(text string) error {
 	if !utf8.ValidString(text) || strings.ContainsFunc(text, func(r rune) bool { return unicode.IsSpace(r) || unseen(r) }) {
 		return refuse("The URL holds spaces or characters that do not show.")
 	}
-	// A browser reads a backslash as a slash, so that it would go elsewhere
-	// than what is read here.
 	u, err := url.Parse(text)
-	if err != nil || u.Host == "" || strings.Contains(text, `\`) {
+	if err != nil || u.Host == "" {
 		return refuse("This is not an URL. It has the form https://db1.example.org/console.")
 	}
 	if !slices.Contains(schemes, u.Scheme) {

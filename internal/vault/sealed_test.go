@@ -3,6 +3,7 @@ package vault_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -158,17 +159,20 @@ func TestOneOfManyNewPasswordsWins(t *testing.T) {
 
 func TestAFormSentManyTimesAtOnceAddsOne(t *testing.T) {
 	each(t, func(r *rig) {
-		form := vault.NewResource{ID: store.NewID(), Fields: vault.Fields{Name: "db1"}}
-		account := vault.NewAccount{ID: store.NewID(), Name: "root", Password: secret.New("one")}
-		for _, err := range together(6, func(int) error {
-			added, err := r.vault.AddResource(r.ctx(), r.ada, form)
-			if err == nil && added.ID != form.ID {
-				return errors.New("another resource was added")
+		var form vault.NewResource
+		for round := range 8 {
+			form = vault.NewResource{ID: store.NewID(), Fields: vault.Fields{Name: fmt.Sprint("db", round)}}
+			for _, err := range together(6, func(int) error {
+				added, err := r.vault.AddResource(r.ctx(), r.ada, form)
+				if err == nil && added.ID != form.ID {
+					return errors.New("another resource was added")
+				}
+				return err
+			}) {
+				r.must(err)
 			}
-			return err
-		}) {
-			r.must(err)
 		}
+		account := vault.NewAccount{ID: store.NewID(), Name: "root", Password: secret.New("one")}
 		for _, err := range together(6, func(int) error {
 			_, err := r.vault.AddAccount(r.ctx(), r.ada, form.ID, account)
 			return err
@@ -186,6 +190,9 @@ func TestAFormSentManyTimesAtOnceAddsOne(t *testing.T) {
 		r.must(err)
 		if page.Total != 1 || page.Resources[0].Accounts != 7 {
 			r.t.Errorf("the vault has %+v", page)
+		}
+		if all, err := r.vault.Resources(r.ctx(), r.ada, vault.Filter{}); err != nil || all.Total != 8 {
+			r.t.Errorf("%d resources of 8 forms: %v", all.Total, err)
 		}
 	})
 }
