@@ -92,6 +92,16 @@ func (s *story) calm(t *testing.T) {
 	}
 }
 
+// fits checks a page in a state that only a story reaches, once: it is the same
+// page whatever is behind it.
+func (s *story) fits(t *testing.T, tab *peers.Tab) {
+	t.Helper()
+	if s.h.engine == store.SQLite {
+		fit(t, s.h, tab)
+		tab.Look("light", 1280, 900)
+	}
+}
+
 func (s *story) setUp(t *testing.T) {
 	link := s.h.SetupLink()
 	if got := linkIn(s.h.out.String()); got != link || link == "" {
@@ -110,6 +120,7 @@ func (s *story) setUp(t *testing.T) {
 	g.Fill("#email", graceEmail)
 	g.Fill("#organisation", "Example Ltd")
 	g.Fill("#password", "sealpost123")
+	g.Wait("#password-strength")
 	if status := g.Press("form.card button.main"); status != http.StatusUnprocessableEntity {
 		t.Errorf("a known-bad password is taken with %d", status)
 	}
@@ -150,8 +161,10 @@ func (s *story) setUpMail(t *testing.T) {
 	if said := g.Text(); strings.Contains(said, "Signed in") {
 		t.Errorf("signed in to a server that nobody vouches for:\n%s", said)
 	}
+	s.fits(t, g)
 	g.Click("#steps .cert:last-of-type button[name=trust]")
 	g.Wait("#verdict .test-end.good")
+	s.fits(t, g)
 	mails := s.post.Wait(t, graceEmail, 1)
 	if got := mails[len(mails)-1]; !strings.Contains(got.Text, peers.Host) {
 		t.Errorf("the test mail does not name the server:\n%s", got.Text)
@@ -238,7 +251,12 @@ func (s *story) follow(t *testing.T, link string) {
 	a := s.ada
 	a.Go(link)
 	a.WaitText("Welcome, Ada Lovelace")
+	a.Fill("#password", "short")
+	a.Wait("#password-strength")
+	a.Press("form.card button.main")
+	s.fits(t, a)
 	a.Fill("#password", adaPassword)
+	a.Wait(`#password-strength[data-score="4"]`)
 	a.Press("form.card button.main")
 	a.WaitText("Your account is ready.")
 	if again := robot.send(path, path, map[string]string{"code": code, "password": adaPassword}); again.status == http.StatusSeeOther {
@@ -273,6 +291,7 @@ func (s *story) keep(t *testing.T) {
 	a.Press("#results a.name")
 	a.Click("button[value=reveal]")
 	a.WaitText(vaultSecret)
+	s.fits(t, a)
 	// Grace is a Privileged Administrator, and it is not hers.
 	s.grace.Go(s.h.URL() + "/resources")
 	if strings.Contains(s.grace.Text(), "Database one") {
