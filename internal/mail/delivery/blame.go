@@ -109,6 +109,14 @@ func (e *Engine) sure() bool {
 	return e.refused >= maxSuspects
 }
 
+// inDoubt tells that a further letter could show whether it is the suspects or
+// the server.
+func (e *Engine) inDoubt(all []suspect) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return len(all) > 0 && e.refused < maxSuspects && e.accepted == all[0].accepted
+}
+
 // doubts returns the doubt that is left when a pause is made now.
 func (e *Engine) doubts(accepted int64) doubt {
 	e.mu.Lock()

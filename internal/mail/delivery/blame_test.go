@@ -47,6 +47,30 @@ func TestOneRecipientThatIsDeniedDoesNotPauseMail(t *testing.T) {
 	})
 }
 
+// Once the doubt is settled, work goes on in large steps and the letter's
+// outcome does not wait for the rest.
+func TestTheDoubtIsSettledByOneLetter(t *testing.T) {
+	each(t, func(r *rig) {
+		r.denies("bad")
+		r.cfg.Connections = 1
+		r.engine = r.newEngine(r.cfg)
+		bad := r.add("bad", news())
+		hangs, goOn := r.hangAt(3)
+		r.addMany("a", "b", "c", "d", "e")
+		done := make(chan error, 1)
+		go func() {
+			_, err := r.engine.Run(r.t.Context())
+			done <- err
+		}()
+		<-hangs
+		r.want(bad, outbox.Deferred)
+		goOn()
+		r.must(<-done)
+		r.run()
+		r.wantReceived("e", 1)
+	})
+}
+
 func TestADeniedLetterAlonePausesUntilAnotherShowsThatItIsTheLetter(t *testing.T) {
 	each(t, func(r *rig) {
 		r.denies("bad")

@@ -173,7 +173,11 @@ func TestUrgentLettersOvertakeASlowOne(t *testing.T) {
 
 // hang makes the server take its time over the answer to the first letter:
 // until goOn is called.
-func (r *rig) hang() (hangs <-chan struct{}, goOn func()) {
+func (r *rig) hang() (hangs <-chan struct{}, goOn func()) { return r.hangAt(1) }
+
+// hangAt is hang for the nth letter. What the server answered before stays.
+func (r *rig) hangAt(nth int) (hangs <-chan struct{}, goOn func()) {
+	usual := r.answer
 	reached, release := make(chan struct{}), make(chan struct{})
 	goOn = sync.OnceFunc(func() { close(release) })
 	r.t.Cleanup(goOn)
@@ -183,12 +187,15 @@ func (r *rig) hang() (hangs <-chan struct{}, goOn func()) {
 		if a.Verb == "CONTENT" {
 			mu.Lock()
 			n++
-			is := n == 1
+			is := n == nth
 			mu.Unlock()
 			if is {
 				close(reached)
 				<-release
 			}
+		}
+		if usual != nil {
+			return usual(a)
 		}
 		return ""
 	})

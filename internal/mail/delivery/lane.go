@@ -64,7 +64,7 @@ func (l *lane) turn(ctx, send context.Context, found func()) (more bool, err err
 		n = manyLetters
 	}
 	claimed, goOn, err := l.work(ctx, send, t, k, n, found)
-	for err == nil && goOn && len(l.suspects) > 0 && !e.sure() {
+	for err == nil && goOn && e.inDoubt(l.suspects) {
 		// A further letter tells whether it is the letter or the server.
 		_, goOn, err = l.work(ctx, send, t, k, 1, found)
 	}

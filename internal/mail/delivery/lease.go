@@ -30,6 +30,7 @@ func (e *Engine) keepLeases(ctx context.Context) *keeper {
 				return
 			case <-tick.C:
 			}
+			e.alive()
 			// Those that are done with are not touched by this.
 			if err := e.outbox.Renew(ctx, k.all(), e.lease); err != nil && ctx.Err() == nil {
 				e.log.Warn("the leases of letters could not be renewed", "err", err)

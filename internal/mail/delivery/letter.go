@@ -118,7 +118,7 @@ func (l *lane) refresh(ctx context.Context, t mail.Transport, failure *smtp.Erro
 	if failure == nil || l.letters == 0 || failure.Stage != smtp.StageMail || ctx.Err() != nil {
 		return false, false
 	}
-	if failure.Kind != smtp.KindNetwork && failure.Code != 421 {
+	if failure.Kind != smtp.KindNetwork && failure.Code != goingAway {
 		return false, false
 	}
 	l.hangUp()
@@ -151,16 +151,10 @@ func (l *lane) refused(ctx context.Context, t mail.Transport, c outbox.Claim, r 
 	if err := l.write(ctx, t, c, out, v, r.Took); err != nil {
 		return false, err
 	}
-	switch {
-	case failure.Kind == smtp.KindCancelled:
-		return false, nil
-	case v.Act == verdict.Retry && (v.Server || !alive):
-		return false, e.troubled(ctx, t, v, failure)
-	case out.State == outbox.Deferred:
-		e.putOff(t.Profile)
-		return alive && !e.resting(t.Profile.Revision), nil
+	if v.Act == verdict.Retry && failure.Kind != smtp.KindCancelled {
+		err = e.putOff(ctx, t, v, failure)
 	}
-	return alive, nil
+	return alive && !e.resting(t.Profile.Revision), err
 }
 
 func outcomeOf(failure *smtp.Error, v verdict.Verdict) outbox.Outcome {

@@ -274,15 +274,55 @@ func TestALetterThatBreaksTheConnectionDoesNotBlockOthers(t *testing.T) {
 		})
 		poison := r.add("poison", news())
 		good := r.add("ada", news())
-		for range 3 {
-			r.run()
-			r.clock.Advance(20 * time.Second)
-		}
+		r.run()
 		r.want(good, outbox.Accepted)
 		if row := r.want(poison, outbox.Deferred); row.Stage != "rcpt" || row.Advice == "" {
 			r.t.Errorf("the journal says %+v", row)
 		}
-		r.wantState(mail.Working)
+		// Alone, again and again, it neither pauses the server nor keeps a
+		// letter that comes later waiting.
+		for i := range 6 {
+			r.clock.Set(r.row(poison).Due)
+			r.run()
+			r.wantState(mail.Working)
+			r.clock.Advance(6 * time.Second)
+			later := r.add(fmt.Sprintf("later%d", i), reset())
+			r.run()
+			r.want(later, outbox.Accepted)
+		}
+		if got := r.want(poison, outbox.Deferred).Attempts; got != 7 {
+			r.t.Errorf("%d attempts", got)
+		}
+	})
+}
+
+func TestAServerThatBreaksOffEachTimeIsShown(t *testing.T) {
+	each(t, func(r *rig) {
+		r.server(func(a smtptest.Asked) string {
+			if a.Verb == "DATA" {
+				return smtptest.Hangup
+			}
+			return ""
+		})
+		ids := r.addMany("a", "b", "c", "d", "e", "f")
+		r.run()
+		if p := r.wantState(mail.Working); p.Problem != "network" || p.Reason == "" {
+			r.t.Errorf("pages show %+v", p)
+		}
+		if got := r.seen("letter", "deferred"); got > 4 {
+			r.t.Errorf("%d letters were tried in a row", got)
+		}
+		r.server(nil)
+		for range 8 {
+			r.clock.Advance(30 * time.Second)
+			r.run()
+		}
+		for _, id := range ids {
+			r.want(id, outbox.Accepted)
+		}
+		if p := r.wantState(mail.Working); p.Problem != "" {
+			r.t.Errorf("pages still show %+v", p)
+		}
 	})
 }
 

@@ -96,17 +96,27 @@ func (e *Engine) pause(ctx context.Context, p mail.Problem) error {
 	return e.mail.Pause(ctx, p)
 }
 
-// putOff notes that a letter was put off, and leaves the server alone when
-// that happens to one after the other.
-func (e *Engine) putOff(p mail.Profile) {
+// putOff notes that a letter was put off. One alone says little of the server:
+// it is left alone when that happens to one after the other, or when it says
+// that it is going away. It was reached, so that this is no reason for a pause.
+func (e *Engine) putOff(ctx context.Context, t mail.Transport, v verdict.Verdict, failure *smtp.Error) error {
 	e.mu.Lock()
 	e.reach.soft++
 	many := e.reach.soft >= softLimit
 	e.mu.Unlock()
-	if many {
-		e.leaveAlone(p, 0)
+	if !many && failure.Code != goingAway {
+		return nil
 	}
+	e.leaveAlone(t.Profile, v.After)
+	if !v.Server {
+		return nil
+	}
+	return e.mail.Troubled(ctx, mail.ProblemOf(t, v, failure.Reply()))
 }
+
+// goingAway is the code with which a server closes a connection (RFC 5321
+// 3.8).
+const goingAway = 421
 
 // tookLetter notes that the server accepted a letter, and writes that to the
 // profile now and then.
