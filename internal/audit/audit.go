@@ -104,7 +104,7 @@ func (l *Log) Append(tx *store.Tx, by actor.Actor, e Event) error {
 	}
 	tx.OnCommit(func() {
 		l.log.Info("audit", "seq", entry.Seq, "action", e.Action, "by", by.Login,
-			"object", e.Kind, "id", e.ID, "outcome", e.Outcome, "request", by.RequestID)
+			"object", e.Kind, "id", e.ID, "outcome", e.Outcome, "request_id", by.RequestID)
 	})
 	return nil
 }

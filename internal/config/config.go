@@ -181,10 +181,21 @@ func environment(environ []string) (values, error) {
 		case "FAILPOINT", "TORTURE":
 			// Read by test builds alone.
 		default:
+			if fromKubernetes(key) {
+				continue
+			}
 			return v, fault.Invalid("environment", fmt.Sprintf("The environment variable %s is not a setting of Sealpost.", name))
 		}
 	}
 	return v, nil
+}
+
+// fromKubernetes reports whether a variable is one of those that Kubernetes
+// sets in every pod beside a Service named sealpost: SEALPOST_SERVICE_HOST,
+// SEALPOST_PORT_7272_TCP_ADDR and so on.
+func fromKubernetes(key string) bool {
+	return key == "SERVICE_HOST" || key == "SERVICE_PORT" || key == "PORT" ||
+		strings.HasPrefix(key, "SERVICE_PORT_") || strings.HasPrefix(key, "PORT_")
 }
 
 func list(s string) []string {

@@ -200,3 +200,18 @@ func TestTheDocumentedFileIsRead(t *testing.T) {
 		}
 	}
 }
+
+// Kubernetes sets variables beside a Service that is named sealpost.
+func TestAServiceNamedSealpostDoesNotStopTheStart(t *testing.T) {
+	t.Chdir(t.TempDir())
+	environ := []string{
+		"SEALPOST_SERVICE_HOST=10.0.0.1", "SEALPOST_SERVICE_PORT=7272", "SEALPOST_SERVICE_PORT_HTTPS=7272",
+		"SEALPOST_PORT=tcp://10.0.0.1:7272", "SEALPOST_PORT_7272_TCP_ADDR=10.0.0.1",
+	}
+	if _, err := config.Load("", environ, config.Overrides{}); err != nil {
+		t.Error(err)
+	}
+	if _, err := config.Load("", []string{"SEALPOST_PORTS=1"}, config.Overrides{}); err == nil {
+		t.Error("a mistyped setting was taken")
+	}
+}

@@ -62,8 +62,9 @@ func (db *DB) startPostgres(ctx context.Context) error {
 	defer discard(conn) // ending the session gives up the lock in any case
 	var version int
 	var encoding, flush string
+	var folds bool
 	err = conn.QueryRowContext(ctx, `SELECT CAST(current_setting('server_version_num') AS INTEGER),
-		current_setting('server_encoding'), current_setting('synchronous_commit')`).Scan(&version, &encoding, &flush)
+		current_setting('server_encoding'), current_setting('synchronous_commit'), lower('Ä') = 'ä'`).Scan(&version, &encoding, &flush, &folds)
 	if err != nil {
 		return translate(err)
 	}
@@ -74,6 +75,10 @@ func (db *DB) startPostgres(ctx context.Context) error {
 	if encoding != "UTF8" {
 		return fault.Unavailable("The PostgreSQL database must have the encoding UTF8. Create it with ENCODING 'UTF8'.").
 			Because(fmt.Errorf("server_encoding %s", encoding))
+	}
+	if !folds {
+		// Searches would find what was typed in ASCII alone, whatever its case.
+		return fault.Unavailable("The PostgreSQL database does not know upper and lower case beyond ASCII. Create it with a UTF-8 locale, for example LC_CTYPE 'C.UTF-8'.")
 	}
 	if flush == "off" {
 		db.log.WarnContext(ctx, "PostgreSQL has synchronous_commit off: a crash of its machine can lose changes that were confirmed")

@@ -2,12 +2,14 @@ package store_test
 
 import (
 	"bytes"
+	"database/sql"
 	"errors"
 	"io"
 	"net"
 	"net/url"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -190,5 +192,26 @@ func TestTheClockIsTheDatabases(t *testing.T) {
 	})
 	if err != nil {
 		t.Error(err)
+	}
+}
+
+// A database whose locale folds ASCII alone would find "Äpfel" by "Äpfel" only.
+func TestADatabaseThatKnowsNoCaseIsRefused(t *testing.T) {
+	u, err := url.Parse(storetest.EmptyPostgresURL(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	admin, err := sql.Open("pgx", u.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer admin.Close()
+	if _, err := admin.Exec(`CREATE DATABASE plain TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'`); err != nil {
+		t.Fatal(err)
+	}
+	u.Path = "/plain"
+	_, err = store.Open(t.Context(), store.Config{URL: secret.New(u.String())})
+	if !fault.Is(err, fault.KindUnavailable) || !strings.Contains(fault.Sentence(err), "LC_CTYPE") {
+		t.Errorf("got %v", err)
 	}
 }
