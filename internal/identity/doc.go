@@ -11,8 +11,8 @@
 // Every way to prove who one is (password, link, code) first reserves an
 // attempt in the limiter, in the database, and only then looks whether the
 // proof is right, so that guesses made at the same time, over several nodes,
-// count like guesses made one after the other. Locks end by themselves.
-// Answers do not tell whether a user exists: the same words, and the same
+// count like guesses made one after the other. Locks end by themselves, and
+// time takes failures back from the count of a network. Answers do not tell whether a user exists: the same words, and the same
 // work.
 //
 // Passwords are kept as argon2id hashes (RFC 9106), sealed under the keyring,

@@ -11,11 +11,15 @@ import (
 	"github.com/sealpost/sealpost/internal/store"
 )
 
-// policy says how many failed proofs are free and how long each one beyond
-// them locks.
+// policy says how many failed proofs are free and what those beyond them cost.
 type policy struct {
-	free        int64
+	free int64
+	// first is how long the failure numbered free locks; each later one locks
+	// twice as long, up to most.
 	first, most time.Duration
+	// drain, where it is set, takes the place of locks: the count is a bucket
+	// that loses one failure each drain and refuses while it is full.
+	drain time.Duration
 }
 
 var (
@@ -23,7 +27,10 @@ var (
 	// minute, each later one twice as long, up to an hour.
 	accountPolicy = policy{free: 5, first: time.Minute, most: time.Hour}
 	// networkPolicy counts by address, behind which a whole office may sit.
-	networkPolicy = policy{free: 30, first: time.Minute, most: time.Hour}
+	// Their typing errors must not add up over days, and one guesser must not
+	// shut all of them out for long: so it is a bucket. Whoever fills it gets
+	// 30 guesses an hour from then on, at all accounts together.
+	networkPolicy = policy{free: 30, drain: 2 * time.Minute}
 	// requestPolicy counts requests for reset links by user name. They are
 	// no guesses, but each may cause a letter.
 	requestPolicy = policy{free: 4, first: 15 * time.Minute, most: time.Hour}
@@ -31,6 +38,45 @@ var (
 
 // forgetAfter is how long after the last failure a count starts again.
 const forgetAfter = 24 * time.Hour
+
+// forgive returns the count without what time has taken from it until now.
+func (p policy) forgive(a attempt, now time.Time) attempt {
+	if p.drain == 0 {
+		if now.Sub(a.lastAt) > forgetAfter {
+			a.failures = 0
+		}
+		return a
+	}
+	gone := max(int64(now.Sub(a.lastAt)/p.drain), 0)
+	if gone >= a.failures {
+		a.failures, a.lastAt = 0, now
+		return a
+	}
+	a.failures -= gone
+	a.lastAt = a.lastAt.Add(time.Duration(gone) * p.drain)
+	return a
+}
+
+// wait returns how long a forgiven count still refuses; 0 or less is not at
+// all.
+func (p policy) wait(a attempt, now time.Time) time.Duration {
+	if p.drain == 0 {
+		return a.lockedUntil.Sub(now)
+	}
+	if a.failures < p.free {
+		return 0
+	}
+	return a.lastAt.Add(p.drain).Sub(now)
+}
+
+// add counts one failure more.
+func (p policy) add(a attempt, now time.Time) attempt {
+	a.failures++
+	if p.drain == 0 {
+		a.lastAt, a.lockedUntil = now, now.Add(p.lock(a.failures))
+	}
+	return a
+}
 
 // lock returns how long the n-th failure in a row locks.
 func (p policy) lock(n int64) time.Duration {
@@ -77,63 +123,58 @@ func byNetwork(from actor.Actor) guard {
 
 // reserve counts a failure against every guard before the proof is looked at.
 // settle takes it back when the proof was right. It refuses while one of them
-// is locked, and counts nothing then.
+// is locked or full, and counts nothing then.
 func (s *Service) reserve(tx *store.Tx, guards ...guard) error {
 	rows := make([]attempt, len(guards))
 	for i, g := range guards {
-		key, err := s.guardKey(tx, g)
+		row, err := s.count(tx, g)
 		if err != nil {
 			return err
 		}
-		if rows[i], err = lockAttempt(tx, key); err != nil {
-			return err
-		}
-		if wait := rows[i].lockedUntil.Sub(tx.Now()); wait > 0 {
+		if wait := g.policy.wait(row, tx.Now()); wait > 0 {
 			return limited(wait)
 		}
+		rows[i] = row
 	}
 	for i, g := range guards {
-		r := rows[i]
-		if tx.Now().Sub(r.lastAt) > forgetAfter {
-			r.failures = 0
-		}
-		r.failures++
-		r.lastAt = tx.Now()
-		r.lockedUntil = tx.Now().Add(g.policy.lock(r.failures))
-		if err := saveAttempt(tx, r); err != nil {
+		if err := saveAttempt(tx, g.policy.add(rows[i], tx.Now())); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// settle takes back what reserve counted: a right proof clears the count of
-// an account or device. A network only gets its one back, else whoever holds
-// one account there could guess at others without end.
+// settle takes back what reserve counted, and never makes anybody wait longer:
+// a right proof clears the count of an account or device. A network only gets
+// its one back, else whoever holds one account there could guess at others
+// without end.
 func (s *Service) settle(tx *store.Tx, guards ...guard) error {
 	for _, g := range guards {
-		key, err := s.guardKey(tx, g)
+		row, err := s.count(tx, g)
 		if err != nil {
 			return err
 		}
-		r, err := lockAttempt(tx, key)
-		if err != nil {
-			return err
-		}
-		if g.kind == "network" {
-			r.failures = max(r.failures-1, 0)
+		if g.policy.drain == 0 {
+			row.failures, row.lockedUntil = 0, time.Time{}
 		} else {
-			r.failures = 0
+			row.failures = max(row.failures-1, 0)
 		}
-		r.lockedUntil = time.Time{}
-		if g.policy.lock(r.failures) > 0 {
-			r.lockedUntil = r.lastAt.Add(g.policy.lock(r.failures))
-		}
-		if err := saveAttempt(tx, r); err != nil {
+		if err := saveAttempt(tx, row); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// count returns where a guard stands now, locked for the rest of the
+// transaction.
+func (s *Service) count(tx *store.Tx, g guard) (attempt, error) {
+	key, err := s.guardKey(tx, g)
+	if err != nil {
+		return attempt{}, err
+	}
+	row, err := lockAttempt(tx, key)
+	return g.policy.forgive(row, tx.Now()), err
 }
 
 // guardKey hides what was typed as a user name, which may be a password typed

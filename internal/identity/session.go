@@ -66,7 +66,7 @@ func errBadSignIn() error {
 //
 // Unknown, invited and disabled users are answered like a wrong password,
 // after the same work. The error has the code fault.CodeLimited while the
-// account or the network is locked.
+// account is locked or the network has failed too often.
 func (s *Service) SignIn(ctx context.Context, from actor.Actor, login string, password, device secret.Value) (Session, User, error) {
 	login = tidyLogin(login)
 	if login == "" || password.IsZero() || tooLong(password) || len(login) > maxEmail {
@@ -137,7 +137,10 @@ func (s *Service) reserveSignIn(ctx context.Context, from actor.Actor, login str
 		}
 		try.guards = []guard{byAccount(login), byNetwork(from)}
 		if try.known {
-			try.guards[0] = byDevice(u.ID, hashToken(device))
+			// Here the user's own password alone can be guessed at, and few
+			// times: what others behind the same address do is no reason to
+			// keep them out.
+			try.guards = []guard{byDevice(u.ID, hashToken(device))}
 		}
 		return s.reserve(tx, try.guards...)
 	})
@@ -283,7 +286,8 @@ func (s *Service) Reauthenticate(ctx context.Context, by actor.Actor, password s
 }
 
 // provePassword checks the password of who is signed in already. The count
-// is the session's browser's own, so that nobody else can lock it.
+// is the session's own, without the network's, so that nobody else can lock
+// it.
 func (s *Service) provePassword(ctx context.Context, by actor.Actor, field string, password secret.Value) (User, error) {
 	if by.Kind != actor.KindUser {
 		return User{}, errSignedOut
@@ -292,7 +296,7 @@ func (s *Service) provePassword(ctx context.Context, by actor.Actor, field strin
 	if password.IsZero() || tooLong(password) {
 		return User{}, wrong
 	}
-	guards := []guard{byDevice(by.UserID, []byte(by.SessionID)), byNetwork(by)}
+	own := byDevice(by.UserID, []byte(by.SessionID))
 	var u User
 	var hash secret.Value
 	err := s.DB.Update(ctx, func(tx *store.Tx) (err error) {
@@ -302,7 +306,7 @@ func (s *Service) provePassword(ctx context.Context, by actor.Actor, field strin
 		if hash, err = s.readPassword(tx, u.ID); err != nil {
 			return err
 		}
-		return s.reserve(tx, guards...)
+		return s.reserve(tx, own)
 	})
 	if err != nil {
 		return User{}, err
@@ -319,7 +323,7 @@ func (s *Service) provePassword(ctx context.Context, by actor.Actor, field strin
 		}
 		return User{}, wrong
 	}
-	return u, s.DB.Update(ctx, func(tx *store.Tx) error { return s.settle(tx, guards...) })
+	return u, s.DB.Update(ctx, func(tx *store.Tx) error { return s.settle(tx, own) })
 }
 
 // ChangePassword replaces one's own password, ends one's other sessions and

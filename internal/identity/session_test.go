@@ -205,6 +205,75 @@ func TestANetworkIsLocked(t *testing.T) {
 	})
 }
 
+// TestAnOfficeForgetsItsTypingErrors lets people behind one address mistype
+// twice a day for three weeks: nobody ever has to wait.
+func TestAnOfficeForgetsItsTypingErrors(t *testing.T) {
+	each(t, func(r *rig) {
+		for day := range 21 {
+			for i := range 2 {
+				_, _, err := r.id.SignIn(r.ctx(), home, fmt.Sprintf("typo%d", i), wrong, noDevice)
+				if fault.CodeOf(err) == fault.CodeLimited {
+					r.t.Fatalf("day %d: %v", day+1, err)
+				}
+				_, _, err = r.id.SignIn(r.ctx(), home, "grace", goodPassword, noDevice)
+				if err != nil {
+					r.t.Fatalf("day %d: the right password: %v", day+1, err)
+				}
+			}
+			r.clock.Advance(12 * time.Hour)
+		}
+	})
+}
+
+// TestAFullNetworkDrains fills the count of a network: one guess each two
+// minutes is left, a right sign-in makes nobody wait longer, and who is known
+// there or signed in already is not kept out at all.
+func TestAFullNetworkDrains(t *testing.T) {
+	each(t, func(r *rig) {
+		guess := 0
+		limited := func() bool {
+			guess++
+			_, _, err := r.id.SignIn(r.ctx(), home, fmt.Sprintf("user%d", guess), wrong, noDevice)
+			return fault.CodeOf(err) == fault.CodeLimited
+		}
+		mine, _, err := r.id.SignIn(r.ctx(), home, "grace", goodPassword, noDevice)
+		r.must(err)
+		for !limited() {
+		}
+		if guess != 31 {
+			r.t.Fatalf("%d guesses were looked at, want 30", guess-1)
+		}
+		r.must(r.id.Reauthenticate(r.ctx(), r.grace, goodPassword))
+		_, _, err = r.id.SignIn(r.ctx(), home, "grace", goodPassword, mine.Device)
+		r.must(err)
+		_, _, err = r.id.SignIn(r.ctx(), home, "grace", goodPassword, noDevice)
+		if fault.CodeOf(err) != fault.CodeLimited || !strings.Contains(err.Error(), "2 minutes") {
+			r.t.Fatalf("an unknown browser in a full network: %v", err)
+		}
+
+		r.clock.Advance(2 * time.Minute)
+		for range 3 {
+			_, _, err = r.id.SignIn(r.ctx(), home, "grace", goodPassword, noDevice)
+			r.must(err)
+		}
+		if limited() {
+			r.t.Error("right sign-ins used up the guess that time gave back")
+		}
+		if !limited() {
+			r.t.Error("two guesses within two minutes")
+		}
+		r.clock.Advance(10*time.Minute + time.Second)
+		for i := range 5 {
+			if limited() {
+				r.t.Errorf("guess %d after ten minutes", i+1)
+			}
+		}
+		if !limited() {
+			r.t.Error("six guesses within ten minutes")
+		}
+	})
+}
+
 // TestALockNeverLastsLong guesses once an hour for a day: each guess is looked
 // at, so that nobody can lock somebody else out for good.
 func TestALockNeverLastsLong(t *testing.T) {
