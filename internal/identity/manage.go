@@ -19,8 +19,9 @@ type UserChange struct {
 	Revision int64
 }
 
-// EditUser changes a user. A new role needs a fresh proof of who asks; nobody
-// changes their own.
+// EditUser changes a user. A new role, sign-in name or e-mail address needs a
+// fresh proof of who asks: with each of them somebody can get into an account.
+// Nobody changes their own role, and who owns resources keeps one that may.
 func (s *Service) EditUser(ctx context.Context, by actor.Actor, id string, change UserChange) (User, error) {
 	if !by.May(actor.ManageUsers) {
 		return User{}, CanManage(by, User{})
@@ -36,6 +37,11 @@ func (s *Service) EditUser(ctx context.Context, by actor.Actor, id string, chang
 		}
 		if change.Revision != 0 && change.Revision != before.Revision {
 			return fault.Conflict("Somebody else changed this user meanwhile. Look at the page again, then repeat your change.")
+		}
+		if change.Login != before.Login || change.Email != before.Email {
+			if err := RequireProof(by, s.Now()); err != nil {
+				return err
+			}
 		}
 		if change.Role != before.Role {
 			if err := s.mayGive(tx, by, before, change.Role); err != nil {
@@ -60,7 +66,37 @@ func (s *Service) mayGive(tx *store.Tx, by actor.Actor, u User, role actor.Role)
 	if err := RequireProof(by, s.Now()); err != nil {
 		return err
 	}
+	if err := s.keepsOwners(tx, u, role); err != nil {
+		return err
+	}
 	return s.lastStays(tx, u)
+}
+
+// keepsOwners refuses a role that may not own what the user owns: nobody could
+// change or delete it then.
+func (s *Service) keepsOwners(tx *store.Tx, u User, role actor.Role) error {
+	if s.Holdings == nil || mayOwn(role) {
+		return nil
+	}
+	owned, err := s.Holdings.Owned(tx, u.ID)
+	if err != nil || owned == 0 {
+		return err
+	}
+	sentence := fmt.Sprintf("%s owns %s, which this role may not. Let them transfer that first, under Resources.", u.Name, resources(owned))
+	e := fault.Conflict(sentence).WithCode(fault.CodeInUse)
+	e.Fields = []fault.FieldError{{Field: "role", Sentence: sentence}}
+	return e
+}
+
+func mayOwn(role actor.Role) bool {
+	return actor.Actor{Kind: actor.KindUser, Role: role}.May(actor.ManageResources)
+}
+
+func resources(n int) string {
+	if n == 1 {
+		return "one resource"
+	}
+	return fmt.Sprintf("%d resources", n)
 }
 
 // lastStays refuses to lose the last active Privileged Administrator.
@@ -270,10 +306,7 @@ func (s *Service) handOver(tx *store.Tx, by actor.Actor, u User, to string) ([]a
 		return nil, err
 	}
 	if to == "" {
-		sentence := fmt.Sprintf("%s owns %d resources. Choose who takes them over.", u.Name, owned)
-		if owned == 1 {
-			sentence = u.Name + " owns one resource. Choose who takes it over."
-		}
+		sentence := fmt.Sprintf("%s owns %s. Choose who takes over.", u.Name, resources(owned))
 		e := fault.Conflict(sentence).WithCode(fault.CodeInUse)
 		e.Fields = []fault.FieldError{{Field: "hand_over_to", Sentence: sentence}}
 		return nil, e
@@ -282,8 +315,7 @@ func (s *Service) handOver(tx *store.Tx, by actor.Actor, u User, to string) ([]a
 	if err != nil && !fault.Is(err, fault.KindNotFound) {
 		return nil, err
 	}
-	mayOwn := actor.Actor{Kind: actor.KindUser, Role: receiver.Role}.May(actor.ManageResources)
-	if err != nil || receiver.ID == u.ID || receiver.State != Active || !mayOwn {
+	if err != nil || receiver.ID == u.ID || receiver.State != Active || !mayOwn(receiver.Role) {
 		return nil, fault.Invalid("hand_over_to", "Choose an active administrator or Password Administrator.")
 	}
 	n, err := s.Holdings.Handover(tx, by, u.ID, receiver.ID)

@@ -344,6 +344,59 @@ func TestTheLastPrivilegedAdministratorStays(t *testing.T) {
 	})
 }
 
+// TestANewAddressOrNameIsProved: whoever finds an administrator's browser open
+// must not get into accounts through "Forgot password".
+func TestANewAddressOrNameIsProved(t *testing.T) {
+	each(t, func(r *rig) {
+		r.join("ben", actor.PasswordUser)
+		for _, login := range []string{"grace", "ben"} {
+			u, err := r.id.UserByLogin(r.ctx(), r.grace, login)
+			r.must(err)
+			for what, change := range map[string]func(n *identity.NewUser){
+				"e-mail address": func(n *identity.NewUser) { n.Email = "eve@example.net" },
+				"sign-in name":   func(n *identity.NewUser) { n.Login = "eve" },
+			} {
+				c := identity.UserChange{NewUser: identity.NewUser{Name: u.Name, Login: u.Login, Email: u.Email, Role: u.Role}}
+				change(&c.NewUser)
+				_, err = r.id.EditUser(r.ctx(), r.old(r.grace), u.ID, c)
+				if fault.CodeOf(err) != fault.CodeReauthenticate {
+					r.t.Errorf("%s: a new %s without a fresh proof: %v", login, what, err)
+				}
+			}
+			_, err = r.id.EditUser(r.ctx(), r.old(r.grace), u.ID, identity.UserChange{NewUser: identity.NewUser{
+				Name: "Another Name", Login: u.Login, Email: u.Email, Role: u.Role,
+			}})
+			r.must(err)
+			_, err = r.id.EditUser(r.ctx(), r.fresh(r.grace), u.ID, identity.UserChange{NewUser: identity.NewUser{
+				Name: u.Name, Login: login + "2", Email: login + "2@example.org", Role: u.Role,
+			}})
+			r.must(err)
+		}
+	})
+}
+
+func TestWhoOwnsResourcesKeepsARoleThatMay(t *testing.T) {
+	each(t, func(r *rig) {
+		owner := r.join("owner", actor.PasswordAdministrator)
+		r.holdings.owner["router"] = owner.UserID
+		give := func(role actor.Role) error {
+			_, err := r.id.EditUser(r.ctx(), r.fresh(r.grace), owner.UserID, identity.UserChange{NewUser: identity.NewUser{
+				Name: owner.Name, Login: owner.Login, Email: "owner@example.org", Role: role,
+			}})
+			return err
+		}
+		for _, role := range []actor.Role{actor.PasswordAuditor, actor.PasswordUser} {
+			err := give(role)
+			if f := fault.Fields(err); fault.CodeOf(err) != fault.CodeInUse || len(f) != 1 || f[0].Field != "role" {
+				r.t.Errorf("making an owner a %s: %v", role, err)
+			}
+		}
+		r.must(give(actor.Administrator))
+		r.holdings.owner["router"] = r.grace.UserID
+		r.must(give(actor.PasswordUser))
+	})
+}
+
 func TestEditingAnOldRevision(t *testing.T) {
 	each(t, func(r *rig) {
 		user := r.join("user", actor.PasswordUser)

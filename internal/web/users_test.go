@@ -141,6 +141,39 @@ func TestAFreshProofCarriesTheForm(t *testing.T) {
 	}
 }
 
+// One's own new address asks too, and goes on with it.
+func TestAFreshProofCarriesANewAddress(t *testing.T) {
+	r, grace := ready(t)
+	me := r.user("grace")
+	path := "/users/" + me.ID + "/edit"
+	r.clock.Advance(11 * time.Minute)
+	form := []string{"name", me.Name, "login", me.Login, "email", "grace@example.net", "revision", "0"}
+	a := grace.post(path, form...).sees(http.StatusForbidden, "Confirm that it is you")
+	if got := a.value("email"); got != "grace@example.net" {
+		t.Errorf("the address is carried as %q", got)
+	}
+	if got := r.user("grace").Email; got != "grace@example.org" {
+		t.Fatalf("without a proof the address is %q", got)
+	}
+	grace.post(path, append(form, "sealpost_proof", goodPassword)...).leads("/users/" + me.ID)
+	if got := r.user("grace").Email; got != "grace@example.net" {
+		t.Errorf("with a proof the address is %q", got)
+	}
+}
+
+func TestAnOwnersRoleIsNotTakenDown(t *testing.T) {
+	r, grace := ready(t)
+	r.join("olga", actor.PasswordAdministrator)
+	olga := r.user("olga")
+	_, err := r.vault.AddResource(t.Context(), r.system(), vault.NewResource{OwnerID: olga.ID, Fields: vault.Fields{Name: "db-prod-1"}})
+	r.must(err)
+	grace.post("/users/"+olga.ID+"/edit", "name", olga.Name, "login", "olga", "email", olga.Email, "role", string(actor.PasswordUser), "revision", "0").
+		sees(http.StatusConflict, "owns one resource, which this role may not. Let them transfer that first, under Resources.", "[name=User olga]")
+	if got := r.user("olga").Role; got != actor.PasswordAdministrator {
+		t.Errorf("olga is now a %s", got)
+	}
+}
+
 // A field that nobody said may be shown is not carried.
 func TestAFormWithOtherFieldsIsNotCarried(t *testing.T) {
 	r, grace := ready(t)
@@ -188,7 +221,7 @@ func TestDeletingAUserHandsOverWhatTheyOwn(t *testing.T) {
 	path := "/users/" + olga.ID
 	grace.get(path+"?ask=delete").sees(http.StatusOK, "Delete User olga?", "They own 1 resource", "Grace Hopper (grace)").lacks("User uma (uma)", "User olga (olga)")
 	grace.post(path+"/delete", "confirm", "olg").sees(http.StatusUnprocessableEntity, "Type the sign-in name olga", "[confirm=olg]")
-	grace.post(path+"/delete", "confirm", "olga").sees(http.StatusConflict, "Choose who takes it over.", "[confirm=olga]")
+	grace.post(path+"/delete", "confirm", "olga").sees(http.StatusConflict, "Choose who takes over.", "[confirm=olga]")
 	r.clock.Advance(11 * time.Minute)
 	a := grace.post(path+"/delete", "confirm", "olga", "hand_over_to", me.ID).sees(http.StatusForbidden, "Confirm that it is you")
 	grace.post(path+"/delete", "confirm", a.value("confirm"), "hand_over_to", a.value("hand_over_to"), "sealpost_proof", goodPassword).
