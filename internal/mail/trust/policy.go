@@ -87,6 +87,17 @@ func (p Policy) Check(chain []*x509.Certificate) *Verdict {
 	return v
 }
 
+// Ends returns when a server's certificate stops proving the host: never, which
+// is the zero time, where its key is pinned, for a pin does not look at dates.
+func (p Policy) Ends(leaf *x509.Certificate) time.Time {
+	for _, a := range p.Anchors {
+		if c, err := x509.ParseCertificate(a.DER); err == nil && a.Mode == ModePin && SPKI(c) == SPKI(leaf) {
+			return time.Time{}
+		}
+	}
+	return leaf.NotAfter
+}
+
 func (p Policy) now() time.Time {
 	if p.Now != nil {
 		return p.Now()
@@ -104,32 +115,32 @@ func (p Policy) check(chain []*x509.Certificate) *Verdict {
 			}
 		}
 	}
-	pins := 0
-	var oldPin string
-	roots, err := p.roots()
+	var pinned string
+	var imported []*x509.Certificate
+	for _, a := range p.Anchors {
+		c, err := x509.ParseCertificate(a.DER)
+		switch {
+		case err != nil:
+		case a.Mode != ModePin:
+			imported = append(imported, c)
+		case SPKI(c) == SPKI(leaf):
+			return nil
+		default:
+			pinned = Colons(Fingerprint(a.DER))
+		}
+	}
+	roots, err := p.roots(pinned != "")
 	if err != nil {
 		return &Verdict{Code: CodeOther, Sentence: "The system's list of authorities cannot be read.", Advice: "Install the system's CA certificates (ca-certificates)."}
 	}
-	for _, a := range p.Anchors {
-		c, err := x509.ParseCertificate(a.DER)
-		if err != nil {
-			continue
-		}
-		if a.Mode == ModePin {
-			if SPKI(c) == SPKI(leaf) {
-				return nil
-			}
-			pins++
-			oldPin = Colons(Fingerprint(a.DER))
-			continue
-		}
+	for _, c := range imported {
 		roots.AddCert(c)
 	}
 	v := p.verify(leaf, chain[1:], roots)
-	if v != nil && pins > 0 {
+	if v != nil && pinned != "" {
 		return &Verdict{
 			Code:     CodePinChanged,
-			Sentence: fmt.Sprintf("The server shows another key than the one that is pinned. Pinned: %s. Shown: %s.", oldPin, Colons(Fingerprint(leaf.Raw))),
+			Sentence: fmt.Sprintf("The server shows another key than the one that is pinned. Pinned: %s. Shown: %s.", pinned, Colons(Fingerprint(leaf.Raw))),
 			Advice:   "If the mail server got a new certificate, compare the fingerprint there, pin the new one and remove the old. If not, somebody may be in between: do not pin it.",
 			CanPin:   true,
 		}
@@ -137,7 +148,13 @@ func (p Policy) check(chain []*x509.Certificate) *Verdict {
 	return v
 }
 
-func (p Policy) roots() (*x509.CertPool, error) {
+// roots returns who vouches for servers beside what was imported: nobody where
+// a key is pinned, since whoever holds the server's name for a minute gets a
+// certificate for it from a public authority.
+func (p Policy) roots(pins bool) (*x509.CertPool, error) {
+	if pins {
+		return x509.NewCertPool(), nil
+	}
 	if p.Roots != nil {
 		return p.Roots.Clone(), nil
 	}

@@ -298,6 +298,33 @@ func TestTheSystemsAuthoritiesDoNotMendWeakKeys(t *testing.T) {
 	}
 }
 
+// Whoever holds the server's name for a minute gets a certificate for it from
+// a public authority: where a key is pinned, those are not asked.
+func TestAPinLeavesNobodyElseToVouch(t *testing.T) {
+	lab := newLab(t)
+	public := lab.Make(smtptest.Order{Name: "Public Authority", CA: true})
+	private := lab.Make(smtptest.Order{Name: "Own Authority", CA: true})
+	own := lab.Make(smtptest.Order{DNS: []string{smtptest.Host}})
+	p := trust.Policy{Host: smtptest.Host, Roots: x509.NewCertPool(), Now: lab.Now}
+	p.Roots.AddCert(public.Certificate)
+	taken := []*x509.Certificate{lab.Make(smtptest.Order{DNS: []string{smtptest.Host}, By: public}).Certificate}
+	if v := p.Check(taken); v != nil {
+		t.Fatalf("control: %v", v)
+	}
+	p.Anchors = []trust.Anchor{{DER: own.Raw, Mode: trust.ModePin}}
+	if v := p.Check(taken); v == nil || v.Code != trust.CodePinChanged {
+		t.Errorf("beside the pin: %v", v)
+	}
+	if v := p.Check([]*x509.Certificate{own.Certificate}); v != nil {
+		t.Errorf("the pinned one: %v", v)
+	}
+	// What was imported for this server vouches beside a pin.
+	p.Anchors = append(p.Anchors, trust.Anchor{DER: private.Raw, Mode: trust.ModeAnchor})
+	if v := p.Check([]*x509.Certificate{lab.Make(smtptest.Order{DNS: []string{smtptest.Host}, By: private}).Certificate}); v != nil {
+		t.Errorf("by the imported authority: %v", v)
+	}
+}
+
 // What is trusted for a profile is no trust of its neighbour's, and an anchor
 // that is no certificate any more is passed over.
 func TestTheSystemsPoolIsNotChanged(t *testing.T) {
