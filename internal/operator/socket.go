@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -120,13 +121,23 @@ func (s *Server) answer(ctx context.Context, conn *net.UnixConn) {
 		login = req.Login
 	}
 	s.log.Info("operator command", "command", req.Command, "operator", login)
-	result, err := s.door.Execute(ctx, actor.Operator(login, "cli"), req.Command, req.Args, out)
+	result, err := s.execute(ctx, actor.Operator(login, "cli"), req, out)
 	if err != nil {
 		s.log.Warn("operator command failed", "command", req.Command, "err", err)
 		out.send(reply{Failure: toFailure(err)})
 		return
 	}
 	out.send(reply{Result: result})
+}
+
+// execute keeps a mistake in one command from ending the server.
+func (s *Server) execute(ctx context.Context, by actor.Actor, req request, out Sink) (result json.RawMessage, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			result, err = nil, fault.Internal(fmt.Errorf("panic: %v\n%s", p, debug.Stack()))
+		}
+	}()
+	return s.door.Execute(ctx, by, req.Command, req.Args, out)
 }
 
 // lineSink writes what a command says as lines of JSON.

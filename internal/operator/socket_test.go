@@ -56,6 +56,9 @@ func start(t *testing.T) *rig {
 			e := fault.Invalid("field", "It is wrong.").WithCode("code").Because(errCause)
 			return operator.Echo{}, e
 		},
+		"stumble": func(context.Context, actor.Actor, operator.Echo, operator.Sink) (operator.Echo, error) {
+			panic("canary: a mistake")
+		},
 		"length": func(_ context.Context, _ actor.Actor, a operator.Echo, _ operator.Sink) (operator.Echo, error) {
 			return operator.Echo{Text: fmt.Sprint(len(a.Text))}, nil
 		},
@@ -166,6 +169,18 @@ func (r *rig) raw(say string) string {
 	_ = conn.(*net.UnixConn).CloseWrite()
 	back, _ := io.ReadAll(conn)
 	return string(back)
+}
+
+// A mistake in one command is its own failure; the server goes on.
+func TestACommandThatPanicsLeavesTheServerUp(t *testing.T) {
+	r := start(t)
+	_, err := r.run(t.Context(), "stumble", `{}`, &words{})
+	if !fault.Is(err, fault.KindInternal) || strings.Contains(err.Error(), "canary") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := r.run(t.Context(), "echo", `{"text":"still there"}`, &words{}); err != nil {
+		t.Errorf("the next command: %v", err)
+	}
 }
 
 func TestWhatIsNoRequest(t *testing.T) {
