@@ -175,6 +175,11 @@ func (s *Service) storeTrust(tx *store.Tx, by actor.Actor, st stored, c Change, 
 	}
 	st.Revision++
 	st.ChangedAt, st.ChangedBy, st.TestedAt = tx.Now(), by.Login, time.Time{}
+	if pinned(after) {
+		// Whether the server's certificate matches a pin, the next connection
+		// tells.
+		st.ServerCertificateEnds = time.Time{}
+	}
 	d := Draft{Profile: st.Profile, Anchors: after, password: password}
 	if st.Auth == AuthTyped && !password.IsZero() || st.Auth == AuthAccount && consent {
 		if st.sealed, err = s.seal(tx, d); err != nil {
@@ -199,6 +204,10 @@ func (s *Service) storeTrust(tx *store.Tx, by actor.Actor, st stored, c Change, 
 		Action: "mail.trust_changed", Kind: "mail_server", ID: st.ID, Name: st.Server(),
 		Detail: []audit.Detail{{Name: "trusted certificates", Before: fingerprints(before), After: fingerprints(after)}},
 	})
+}
+
+func pinned(anchors []trust.Anchor) bool {
+	return slices.ContainsFunc(anchors, func(a trust.Anchor) bool { return a.Mode == trust.ModePin })
 }
 
 // rework stores a profile that can be tried now, unless a person stopped it.

@@ -81,7 +81,8 @@ type Profile struct {
 	// PasswordSetAt is when a typed password was last typed.
 	PasswordSetAt time.Time
 	// ServerCertificateEnds is the end of the server's own certificate as the
-	// last passed test saw it; zero without TLS.
+	// last test or connection saw it; zero without TLS, where its key is pinned
+	// and while nobody has seen it.
 	ServerCertificateEnds time.Time
 
 	State State

@@ -2,6 +2,7 @@ package mail
 
 import (
 	"context"
+	"crypto/x509"
 	"time"
 
 	"github.com/sealpost/sealpost/internal/actor"
@@ -96,14 +97,20 @@ func (s *Service) Troubled(ctx context.Context, p Problem) error {
 
 // Probed lets letters leave again after a connection made with t stood the
 // test. The next pause goes on in the row of delays until a letter is
-// accepted.
-func (s *Service) Probed(ctx context.Context, t Transport) error { return s.success(ctx, t, false) }
+// accepted. Server is the certificate that the connection saw, nil without TLS:
+// its end is what pages warn of.
+func (s *Service) Probed(ctx context.Context, t Transport, server *x509.Certificate) error {
+	return s.success(ctx, t, server, false)
+}
 
 // Accepted notes that the server took a letter on a connection made with t. It
 // does not end a pause: the connection may be older than what the pause is for.
-func (s *Service) Accepted(ctx context.Context, t Transport) error { return s.success(ctx, t, true) }
+// For server see [Service.Probed].
+func (s *Service) Accepted(ctx context.Context, t Transport, server *x509.Certificate) error {
+	return s.success(ctx, t, server, true)
+}
 
-func (s *Service) success(ctx context.Context, t Transport, letter bool) error {
+func (s *Service) success(ctx context.Context, t Transport, server *x509.Certificate, letter bool) error {
 	return s.db.Update(ctx, func(tx *store.Tx) error {
 		st, ok, err := selectProfile(tx, true)
 		if err != nil || !ok || st.ID != t.Profile.ID || st.Revision != t.Profile.Revision {
@@ -111,7 +118,10 @@ func (s *Service) success(ctx context.Context, t Transport, letter bool) error {
 		}
 		now := tx.Now()
 		resumed := st.State == Paused && !letter
-		if !resumed && (!letter || st.Probes == 0 && st.Problem == "" && now.Sub(st.LastAccepted) < acceptedEvery) {
+		ends := t.CertificateEnds(server)
+		renewed := !ends.Equal(st.ServerCertificateEnds)
+		st.ServerCertificateEnds = ends
+		if !resumed && !renewed && (!letter || st.Probes == 0 && st.Problem == "" && now.Sub(st.LastAccepted) < acceptedEvery) {
 			return nil
 		}
 		if letter {

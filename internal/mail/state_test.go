@@ -7,6 +7,7 @@ import (
 
 	"github.com/sealpost/sealpost/internal/fault"
 	"github.com/sealpost/sealpost/internal/mail"
+	"github.com/sealpost/sealpost/internal/mail/smtptest"
 	"github.com/sealpost/sealpost/internal/mail/trust"
 	"github.com/sealpost/sealpost/internal/mail/verdict"
 	"github.com/sealpost/sealpost/internal/secret"
@@ -65,7 +66,7 @@ func TestAProbeThatPassesLetsLettersLeaveAndRemembersTheRow(t *testing.T) {
 		r.save(account())
 		r.pause()
 		transport := r.open()
-		r.must(r.mail.Probed(r.t.Context(), transport))
+		r.must(r.mail.Probed(r.t.Context(), transport, nil))
 		if p := r.wantState(mail.Working); p.Problem != "" || p.Reason != "" || p.Probes != 1 || len(r.audited("mail.resumed")) != 1 {
 			r.t.Errorf("after the probe: %+v", p)
 		}
@@ -74,8 +75,8 @@ func TestAProbeThatPassesLetsLettersLeaveAndRemembersTheRow(t *testing.T) {
 		if st := r.standing(); !st.NextProbe.Equal(r.clock.Now().Add(5 * time.Minute)) {
 			r.t.Errorf("the next probe is at %v", st.NextProbe)
 		}
-		r.must(r.mail.Probed(r.t.Context(), transport))
-		r.must(r.mail.Accepted(r.t.Context(), transport))
+		r.must(r.mail.Probed(r.t.Context(), transport, nil))
+		r.must(r.mail.Accepted(r.t.Context(), transport, nil))
 		if p := r.active(); p.Probes != 0 || !p.LastAccepted.Equal(r.clock.Now()) {
 			r.t.Errorf("after a letter: %+v", p)
 		}
@@ -91,7 +92,7 @@ func TestALetterOnAnOldConnectionEndsNoPause(t *testing.T) {
 		r.save(account())
 		transport := r.open()
 		r.pause()
-		r.must(r.mail.Accepted(r.t.Context(), transport))
+		r.must(r.mail.Accepted(r.t.Context(), transport, nil))
 		if p := r.wantState(mail.Paused); !p.LastAccepted.Equal(r.clock.Now()) {
 			r.t.Error("the letter is not noted")
 		}
@@ -111,7 +112,7 @@ func TestNewsOfOldSettingsDoNotCount(t *testing.T) {
 			r.t.Errorf("paused or troubled by news of old settings: %+v", p)
 		}
 		r.pause()
-		r.must(r.mail.Probed(r.t.Context(), transport))
+		r.must(r.mail.Probed(r.t.Context(), transport, nil))
 		r.wantState(mail.Paused)
 	})
 }
@@ -161,8 +162,8 @@ func TestAPersonStopsMailAndLetsItGo(t *testing.T) {
 		// Nothing but a person ends it.
 		r.pause()
 		r.must(r.mail.Troubled(r.t.Context(), r.problem()))
-		r.must(r.mail.Probed(r.t.Context(), r.open()))
-		r.must(r.mail.Accepted(r.t.Context(), r.open()))
+		r.must(r.mail.Probed(r.t.Context(), r.open(), nil))
+		r.must(r.mail.Accepted(r.t.Context(), r.open(), nil))
 		r.save(keep(account()))
 		_, err := r.mail.TrustImport(r.t.Context(), admin, [][]byte{r.ca.Raw}, trust.ModeAnchor, secret.Value{})
 		r.must(err)
@@ -194,7 +195,7 @@ func TestTroubleIsShownWithoutAPause(t *testing.T) {
 		if p := r.wantState(mail.Working); p.Reason != "The server refuses the password." || !r.standing().Send {
 			r.t.Errorf("the trouble says %+v", p)
 		}
-		r.must(r.mail.Accepted(r.t.Context(), r.open()))
+		r.must(r.mail.Accepted(r.t.Context(), r.open(), nil))
 		if p := r.wantState(mail.Working); p.Reason != "" || p.Problem != "" {
 			r.t.Errorf("the trouble is over and says %+v", p)
 		}
@@ -208,14 +209,14 @@ func TestAcceptedLettersAreNotedOnceASecond(t *testing.T) {
 	each(t, func(r *rig) {
 		r.save(account())
 		transport, first := r.open(), r.clock.Now()
-		r.must(r.mail.Accepted(r.t.Context(), transport))
+		r.must(r.mail.Accepted(r.t.Context(), transport, nil))
 		r.clock.Advance(500 * time.Millisecond)
-		r.must(r.mail.Accepted(r.t.Context(), transport))
+		r.must(r.mail.Accepted(r.t.Context(), transport, nil))
 		if got := r.active().LastAccepted; !got.Equal(first) {
 			r.t.Errorf("noted at %v", got)
 		}
 		r.clock.Advance(500 * time.Millisecond)
-		r.must(r.mail.Accepted(r.t.Context(), transport))
+		r.must(r.mail.Accepted(r.t.Context(), transport, nil))
 		if got := r.active().LastAccepted; !got.Equal(r.clock.Now()) {
 			r.t.Errorf("noted at %v", got)
 		}
@@ -253,6 +254,75 @@ func TestHealthTellsWhatEndsAndWhatToKnow(t *testing.T) {
 		clear.Auth = mail.AuthNone
 		if notes := mail.Notes(r.save(clear)); len(notes) != 2 || !strings.Contains(notes[0], "links in them travel in clear") {
 			r.t.Errorf("the notes are %q", notes)
+		}
+	})
+}
+
+// serverEnds is what Health tells of the server's own certificate.
+func (r *rig) serverEnds() (mail.End, bool) {
+	r.t.Helper()
+	h, err := r.mail.Health(r.t.Context(), admin)
+	r.must(err)
+	for _, e := range h.Ends {
+		if e.What == "The mail server's certificate" {
+			return e, true
+		}
+	}
+	return mail.End{}, false
+}
+
+// Nobody tests a server again because its certificate was renewed.
+func TestTheEndOfTheServersCertificateIsThatOfTheLastConnection(t *testing.T) {
+	each(t, func(r *rig) {
+		old := r.lab.Make(smtptest.Order{DNS: []string{oldHost}, By: r.ca, Until: 20 * 24 * time.Hour}).Certificate
+		renewed := r.lab.Make(smtptest.Order{DNS: []string{oldHost}, By: r.ca, Until: 110 * 24 * time.Hour}).Certificate
+		r.save(account()) // without a test
+		if end, ok := r.serverEnds(); ok {
+			r.t.Errorf("something ends before anybody saw it: %+v", end)
+		}
+		r.must(r.mail.Accepted(r.t.Context(), r.open(), old))
+		if end, ok := r.serverEnds(); !ok || !end.At.Equal(old.NotAfter) || !end.Warn(r.clock.Now()) {
+			r.t.Errorf("after a letter: %+v, %v", end, ok)
+		}
+		// The same second: what is new is noted all the same.
+		r.must(r.mail.Accepted(r.t.Context(), r.open(), renewed))
+		if end, ok := r.serverEnds(); !ok || !end.At.Equal(renewed.NotAfter) || end.Warn(r.clock.Now()) {
+			r.t.Errorf("after the renewal: %+v, %v", end, ok)
+		}
+		r.pause()
+		r.must(r.mail.Probed(r.t.Context(), r.open(), old))
+		if end, ok := r.serverEnds(); !ok || !end.At.Equal(old.NotAfter) {
+			r.t.Errorf("after a probe: %+v, %v", end, ok)
+		}
+		// Of an old profile's server nobody wants to know.
+		before := r.open()
+		r.save(func() mail.Change { c := keep(account()); c.SenderName = "Another"; return c }())
+		r.must(r.mail.Accepted(r.t.Context(), before, renewed))
+		if end, _ := r.serverEnds(); end.At.Equal(renewed.NotAfter) {
+			r.t.Error("news of old settings count")
+		}
+	})
+}
+
+func TestAPinnedServersCertificateDoesNotEnd(t *testing.T) {
+	each(t, func(r *rig) {
+		leaf := r.lab.Make(smtptest.Order{Name: "old appliance", From: -20 * 24 * time.Hour, Until: -time.Hour})
+		other := r.lab.Make(smtptest.Order{DNS: []string{oldHost}, By: r.ca})
+		r.save(account())
+		r.must(r.mail.Accepted(r.t.Context(), r.open(), other.Certificate))
+		_, err := r.imports(admin, trust.ModePin, secret.Value{}, leaf)
+		r.must(err)
+		if end, ok := r.serverEnds(); ok {
+			r.t.Errorf("the pin may be for what was seen last, which ends: %+v", end)
+		}
+		r.must(r.mail.Accepted(r.t.Context(), r.open(), leaf.Certificate))
+		if end, ok := r.serverEnds(); ok {
+			r.t.Errorf("a pinned certificate ends: %+v", end)
+		}
+		// One that an authority vouches for ends, pins or not.
+		r.must(r.mail.Accepted(r.t.Context(), r.open(), other.Certificate))
+		if end, ok := r.serverEnds(); !ok || !end.At.Equal(other.NotAfter) {
+			r.t.Errorf("another certificate: %+v, %v", end, ok)
 		}
 	})
 }

@@ -2,6 +2,7 @@ package mail
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -9,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"syscall"
+	"time"
 
 	"github.com/sealpost/sealpost/internal/fault"
 	"github.com/sealpost/sealpost/internal/mail/message"
@@ -29,12 +31,25 @@ type Transport struct {
 	From, ReplyTo message.Address
 	// SecretVersion is that of the account's password; 0 for other sign-ins.
 	SecretVersion int64
+
+	// trust decides about the server's certificate.
+	trust trust.Policy
 }
 
 // Key names what a connection was made with. One that was made with another
 // key must not be used any more.
 func (t Transport) Key() string {
 	return fmt.Sprintf("%s/%d/%d", t.Profile.ID, t.Profile.Revision, t.SecretVersion)
+}
+
+// CertificateEnds returns when the certificate of a server that was connected
+// to with t ends, and the zero time where nothing hangs on that: the certificate
+// is nil, as it is without TLS, or its key is pinned.
+func (t Transport) CertificateEnds(server *x509.Certificate) time.Time {
+	if server == nil {
+		return time.Time{}
+	}
+	return t.trust.Ends(server)
 }
 
 // Server returns "host:port" for the journal.
@@ -143,7 +158,8 @@ func (s *Service) transport(ctx context.Context, d Draft, local string) (Transpo
 		return t, s.toCapture(&t)
 	}
 	if p.Security != smtp.None {
-		t.Config.TLS = trust.Policy{Host: p.Host, Anchors: d.Anchors, Roots: s.roots, Now: s.now}.TLSConfig()
+		t.trust = trust.Policy{Host: p.Host, Anchors: d.Anchors, Roots: s.roots, Now: s.now}
+		t.Config.TLS = t.trust.TLSConfig()
 	}
 	if p.Auth == AuthNone {
 		return t, nil

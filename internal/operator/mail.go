@@ -62,8 +62,12 @@ func (c *commands) mailStatus(ctx context.Context, by actor.Actor, _ none, _ Sin
 		st.of(h.Profile)
 	}
 	for _, e := range h.Ends {
-		if e.Warn(c.Now()) {
-			st.Notes = append(st.Notes, e.What+" ends on "+e.At.Format("2 January 2006")+".")
+		if now := c.Now(); e.Warn(now) {
+			verb := " ends on "
+			if !e.At.After(now) {
+				verb = " ended on "
+			}
+			st.Notes = append(st.Notes, e.What+verb+e.At.Format("2 January 2006")+".")
 		}
 	}
 	return st, nil

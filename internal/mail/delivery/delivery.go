@@ -204,7 +204,7 @@ func (e *Engine) probe(ctx context.Context) (more bool, err error) {
 	if failure == nil {
 		e.observe(Event{What: "probe", Result: "ok", Took: e.now().Sub(began)})
 		e.reached()
-		return true, e.mail.Probed(ctx, t)
+		return true, e.mail.Probed(ctx, t, l.conn.Certificate())
 	}
 	v := e.table.Decide(failure, t.Config.Host)
 	e.observe(Event{What: "probe", Result: "failed", Row: v.Row, Took: e.now().Sub(began)})

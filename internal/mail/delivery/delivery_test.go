@@ -566,3 +566,32 @@ func TestTheCaptureMailboxIsDeliveredToLikeAnother(t *testing.T) {
 		}
 	})
 }
+
+// The certificate that a connection saw is the one that pages warn of.
+func TestTheServersCertificateIsNoted(t *testing.T) {
+	each(t, func(r *rig) {
+		in90 := r.clock.Now().UTC().Truncate(time.Second).Add(90 * 24 * time.Hour)
+		r.add("ada", news())
+		r.run()
+		if got := r.profile().ServerCertificateEnds; !got.Equal(in90) {
+			r.t.Errorf("after a letter it ends at %v, want %v", got, in90)
+		}
+		r.save(func(c *mail.Change) { c.SenderName = "Another" })
+		r.setDown(true)
+		r.add("ada", news())
+		r.run()
+		for range 10 {
+			r.clock.Advance(time.Minute)
+			r.run()
+		}
+		r.wantState(mail.Paused)
+		r.setDown(false)
+		r.update(func(tx *store.Tx) error { _, err := tx.Exec(`UPDATE outbox_letter SET expires_at = 0`); return err })
+		r.clock.Advance(time.Hour)
+		r.run()
+		r.wantState(mail.Working)
+		if got := r.profile().ServerCertificateEnds; !got.Equal(in90) {
+			r.t.Errorf("after a probe it ends at %v, want %v", got, in90)
+		}
+	})
+}

@@ -96,7 +96,7 @@ func (l *lane) deliver(ctx, send context.Context, t mail.Transport, c outbox.Cla
 		if err := l.write(ctx, t, c, out, verdict.Verdict{}, result.Took); err != nil {
 			return false, err
 		}
-		return true, e.tookLetter(ctx, t)
+		return true, e.tookLetter(ctx, t, l.conn.Certificate())
 	}
 	return l.refused(ctx, t, c, result)
 }

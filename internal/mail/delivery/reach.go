@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"context"
+	"crypto/x509"
 	"encoding/binary"
 	"time"
 
@@ -118,9 +119,9 @@ func (e *Engine) putOff(ctx context.Context, t mail.Transport, v verdict.Verdict
 // 3.8).
 const goingAway = 421
 
-// tookLetter notes that the server accepted a letter, and writes that to the
-// profile now and then.
-func (e *Engine) tookLetter(ctx context.Context, t mail.Transport) error {
+// tookLetter notes that the server accepted a letter, and writes that and the
+// certificate it showed to the profile now and then.
+func (e *Engine) tookLetter(ctx context.Context, t mail.Transport, server *x509.Certificate) error {
 	e.mu.Lock()
 	now := e.now()
 	due := now.Sub(e.noted) >= time.Second || e.reach.failures > 0 || t.Profile.Probes > 0 || t.Profile.Problem != ""
@@ -133,7 +134,7 @@ func (e *Engine) tookLetter(ctx context.Context, t mail.Transport) error {
 	if !due {
 		return nil
 	}
-	return e.mail.Accepted(ctx, t)
+	return e.mail.Accepted(ctx, t, server)
 }
 
 // spread returns d, up to a fifth shorter or longer, so that what failed

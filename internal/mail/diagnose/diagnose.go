@@ -197,8 +197,9 @@ type test struct {
 	report     Report
 	// order are the keys of the steps as they will come.
 	order    []string
-	host     string
-	certEnds time.Time
+	host      string
+	transport mail.Transport
+	certEnds  time.Time
 }
 
 // plan sets the order of the steps by what happens on the wire.
@@ -251,6 +252,7 @@ func (t *test) all(ctx context.Context) (bool, error) {
 		return false, nil
 	}
 	transport, err := t.doctor.mail.OpenDraft(ctx, t.draft)
+	t.transport = transport
 	if problem := (*mail.Problem)(nil); errors.As(err, &problem) {
 		t.end(Step{Key: t.next(), State: Bad, Detail: problem.Reason, Advice: problem.Advice})
 		return false, nil
@@ -374,7 +376,7 @@ func (t *test) encrypted(e smtp.Event) Step {
 	if len(s.Chain) == 0 {
 		return s
 	}
-	t.certEnds = s.Chain[0].NotAfter
+	t.certEnds = t.transport.CertificateEnds(e.TLS.PeerCertificates[0])
 	if left := t.certEnds.Sub(t.doctor.now()); left > 0 && left < soon {
 		s.State = Warn
 		s.Advice = fmt.Sprintf("The server's certificate ends on %s. Renew it there before.", t.certEnds.Format("2 January 2006"))

@@ -344,6 +344,11 @@ func TestACertificateThatEndsSoon(t *testing.T) {
 	if !report.Passed || s.State != diagnose.Warn || !strings.Contains(s.Advice, "11 March 2026") {
 		t.Errorf("got %+v", s)
 	}
+	// A pin does not look at dates.
+	pinned := change(func(c *mail.Change) { c.Trust = []mail.Candidate{{DER: soon.Certificate[0], Mode: trust.ModePin}} })
+	if s := step(t, r.run(t.Context(), pinned), diagnose.StepTLS); s.State != diagnose.OK || s.Advice != "" {
+		t.Errorf("pinned: %+v", s)
+	}
 }
 
 // A passed test lets exactly these values be saved, for half an hour.

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/base64"
 	"errors"
 	"io"
@@ -32,6 +33,8 @@ type Conn struct {
 	r           *bufio.Reader
 	caps        Caps
 	tls         bool
+	// server is the certificate that the server proved itself with.
+	server *x509.Certificate
 	// broken is set once nothing may be said on the connection any more.
 	broken bool
 	// secrets are what was said in the sign-in, as it was said and in plain.
@@ -207,6 +210,9 @@ func (c *Conn) handshake(ctx context.Context) error {
 	c.attach(conn)
 	c.tls = true
 	state := conn.ConnectionState()
+	if len(state.PeerCertificates) > 0 {
+		c.server = state.PeerCertificates[0]
+	}
 	c.cfg.Transcript.add("--", "TLS "+tls.VersionName(state.Version)+" "+tls.CipherSuiteName(state.CipherSuite))
 	c.observe(Event{Stage: StageTLS, TLS: &state, Took: time.Since(began)})
 	return nil
@@ -335,6 +341,9 @@ func (c *Conn) Caps() Caps { return c.caps }
 
 // Encrypted reports whether the connection is inside TLS.
 func (c *Conn) Encrypted() bool { return c.tls }
+
+// Certificate returns what the server proved itself with; nil without TLS.
+func (c *Conn) Certificate() *x509.Certificate { return c.server }
 
 // Idle returns how long nothing was said on the connection.
 func (c *Conn) Idle() time.Duration { return time.Since(c.last) }
