@@ -21,6 +21,15 @@ func TestAPersonSignsInAndOut(t *testing.T) {
 	})
 }
 
+// Strangers send small forms, and what they send where they may not come near is
+// not read at all.
+func TestStrangersSendLittle(t *testing.T) {
+	r, _ := ready(t)
+	long := strings.Repeat("x", 40_000)
+	r.browser().post("/sign-in", "login", long, "password", "x").sees(http.StatusRequestEntityTooLarge, "larger than Sealpost takes")
+	r.browser().post("/users/add", "name", long, "sealpost_proof", "x").leads("/sign-in?to=%2Fusers%2Fadd")
+}
+
 func TestTheSessionCookieIsAsStrictAsCookiesCanBe(t *testing.T) {
 	r, _ := ready(t)
 	got := strings.Join(r.browser().post("/sign-in", "login", "grace", "password", goodPassword).header.Values("Set-Cookie"), "\n")

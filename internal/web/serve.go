@@ -18,6 +18,10 @@ import (
 // whole is bounded by package server.
 const maxFormMemory = 1 << 20
 
+// maxOpenForm bounds the forms that anybody may send, in bytes: none of them
+// takes a file.
+const maxOpenForm = 32 << 10
+
 // fieldProof is the password that the page asking for a fresh proof adds to
 // the form that it carries.
 const fieldProof = "sealpost_proof"
@@ -47,14 +51,15 @@ func (s *Site) enter(v *visit) error {
 		return err
 	}
 	v.site = site
-	if err := v.parse(); err != nil {
-		return err
-	}
 	if err := s.recognise(v); err != nil {
 		return err
 	}
 	if p := v.route.access.permission; p != "" && !v.by.May(p) {
 		return errNothing
+	}
+	// What strangers send is not even read where they may not come near.
+	if err := v.parse(); err != nil {
+		return err
 	}
 	if v.r.Method == http.MethodPost && v.has(fieldProof) && !v.route.access.open {
 		return s.takeProof(v)
@@ -75,6 +80,9 @@ func (v *visit) parse() error {
 	if v.r.Method != http.MethodPost {
 		v.values = v.r.URL.Query()
 		return nil
+	}
+	if v.route.access.open {
+		v.r.Body = http.MaxBytesReader(v.w, v.r.Body, maxOpenForm)
 	}
 	var err error
 	if strings.HasPrefix(v.r.Header.Get("Content-Type"), "multipart/form-data") {
