@@ -54,6 +54,7 @@ func TestAPersonAtABrowser(t *testing.T) {
 		{"cancels a test", cancelsATest},
 		{"finds an account while typing", findsAnAccount},
 		{"sees the journal move by itself", seesTheJournalMove},
+		{"keeps a filter while letters come", keepsAFilter},
 	} {
 		t.Run(what.name, func(t *testing.T) { what.does(t, chrome) })
 	}
@@ -185,5 +186,22 @@ func seesTheJournalMove(t *testing.T, chrome *peers.Browser) {
 	tab.WaitText("On its way")
 	r.deliver(outbox.Outcome{State: outbox.Accepted, Reply: "250 queued"})
 	tab.WaitText("Accepted")
+	quiet(t, r, tab)
+}
+
+func keepsAFilter(t *testing.T, chrome *peers.Browser) {
+	r, _ := ready(t)
+	tab := r.seat(chrome)
+	r.add("Ada", "ada@example.org")
+	r.add("Ben", "ben@example.org")
+	tab.Go(r.srv.URL + journalPath)
+	tab.Fill("input[name=q]", "ada")
+	tab.Wait("#results:not(:has(tbody tr + tr))")
+	r.add("Ben", "second-ben@example.org")
+	r.add("Ada", "second-ada@example.org")
+	tab.WaitText("second-ada@example.org")
+	if shown := peers.Eval[string](tab, `document.getElementById("results").innerText`); strings.Contains(shown, "ben@") {
+		t.Errorf("the filter is gone: %s", shown)
+	}
 	quiet(t, r, tab)
 }

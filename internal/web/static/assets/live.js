@@ -34,16 +34,17 @@ async function look(id, address) {
   const fresh = new DOMParser().parseFromString(await response.text(), "text/html").getElementById(id);
   const old = document.getElementById(id);
   if (!fresh || !old || busy(old)) return false;
-  const same = shown.get(id) === gist(fresh);
-  if (same) return false;
-  shown.set(id, gist(fresh));
+  // A search that came between shows something else by now.
+  if (old.getAttribute("data-live") !== address) return true;
+  if (shown.get(old) === gist(fresh)) return false;
+  shown.set(fresh, gist(fresh));
   old.replaceWith(fresh);
   attach(fresh);
   return true;
 }
 
-/** What was shown last, by id. @type {Map<string, string>} */
-const shown = new Map();
+/** What the server sent for a part that shows. @type {WeakMap<Element, string>} */
+const shown = new WeakMap();
 
 /** @param {string} id @param {number} wait */
 function follow(id, wait) {
@@ -61,6 +62,6 @@ function follow(id, wait) {
 }
 
 for (const part of document.querySelectorAll("[data-live][id]")) {
-  shown.set(part.id, gist(part));
+  shown.set(part, gist(part));
   follow(part.id, soon);
 }

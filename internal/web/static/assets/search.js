@@ -38,12 +38,13 @@ export function search(attach) {
     const found = fresh.getElementById("results");
     if (turn !== asked || !results || !found) return;
     history.replaceState(null, "", address);
-    results.replaceChildren(...found.childNodes);
+    // The element itself goes too: it says where its news are asked for.
+    results.replaceWith(document.adoptNode(found));
     for (const old of document.querySelectorAll("[data-follows][id]")) {
       const next = fresh.getElementById(old.id);
       if (next) old.replaceWith(next);
     }
-    attach(results);
+    attach(found);
   };
   form.addEventListener("input", () => {
     clearTimeout(timer);
