@@ -173,9 +173,12 @@ func (s *Service) readPassword(tx *store.Tx, userID string) (secret.Value, error
 }
 
 // RequestReset adds a letter with a link to a new password for the active
-// user with this sign-in name or e-mail address. Without one the same happens
-// but for the letter. The answer is the same; only too many requests are told
-// apart, alike for all.
+// user with this sign-in name or e-mail address. The answer is the same
+// without one; only too many requests are told apart, alike for all.
+//
+// For nobody the same statements run: a link for no row, and a letter that is
+// taken out again before the end of the transaction. The time of the answer
+// tells no more than its words.
 func (s *Service) RequestReset(ctx context.Context, from actor.Actor, loginOrEmail string) error {
 	who := tidyLogin(loginOrEmail)
 	if who == "" || len(who) > maxEmail {
@@ -190,52 +193,51 @@ func (s *Service) RequestReset(ctx context.Context, from actor.Actor, loginOrEma
 	}); err != nil {
 		return err
 	}
-	return s.DB.Update(ctx, func(tx *store.Tx) error {
-		u, err := userBy(tx, "login", who, tx.ForUpdate())
-		if fault.Is(err, fault.KindNotFound) {
-			u, err = userBy(tx, "email_key", who, tx.ForUpdate())
-		}
-		if err != nil && !fault.Is(err, fault.KindNotFound) {
-			return err
-		}
-		site, siteErr := s.Letters.Site(tx)
-		if siteErr != nil {
-			return siteErr
-		}
-		l := letter.PasswordReset{
-			Name: u.Name, Link: site.Link("/reset", token), Expires: tx.Now().Add(ResetLife),
-			From: addrText(from), Agent: DeviceName(from.Agent),
-		}
-		if err != nil || u.State != Active || site.AccessURL == "" {
-			return s.pretendReset(tx, from, l)
-		}
-		if err := putLink(tx, u.ID, purposeReset, hash, l.Expires); err != nil {
-			return err
-		}
-		if _, err := s.Outbox.Add(tx, outbox.Recipient{UserID: u.ID, Name: u.Name, Address: u.Email}, l); err != nil {
-			return err
-		}
-		return s.Audit.Append(tx, from, about(u, "password.reset_requested"))
-	})
+	return s.DB.Update(ctx, func(tx *store.Tx) error { return s.addReset(tx, from, who, token, hash) })
 }
 
-// pretendReset does the costly part of a reset for nobody: rendering, sealing
-// and the audit entry, which does not hold what was typed, since people type
-// passwords into the wrong field.
-func (s *Service) pretendReset(tx *store.Tx, from actor.Actor, l letter.PasswordReset) error {
-	l.Name = "Nobody"
-	content, err := s.Letters.Render(tx, l)
+func (s *Service) addReset(tx *store.Tx, from actor.Actor, who string, token secret.Value, hash []byte) error {
+	u, err := userToReset(tx, who)
+	if err != nil && !fault.Is(err, fault.KindNotFound) {
+		return err
+	}
+	site, err := s.Letters.Site(tx)
 	if err != nil {
 		return err
 	}
-	place := keyring.Place{Table: "identity_user", Row: "nobody", Column: "sealed_password"}
-	if _, err := s.Keys.Seal(tx, keyring.PurposeIdentity, place, content.HTML); err != nil {
+	to, event := outbox.Recipient{UserID: u.ID, Name: u.Name, Address: u.Email}, about(u, "password.reset_requested")
+	pretend := u.State != Active || site.AccessURL == ""
+	if pretend {
+		to, event = nobody, refusedReset
+	}
+	expires := tx.Now().Add(ResetLife)
+	if err := putLink(tx, to.UserID, purposeReset, hash, expires); err != nil {
 		return err
 	}
-	return s.Audit.Append(tx, from, audit.Event{
-		Action: "password.reset_requested", Kind: "user", Outcome: audit.Refused, Reason: "No active user has this sign-in name or address.",
+	id, err := s.Outbox.Add(tx, to, letter.PasswordReset{
+		Name: to.Name, Link: site.Link("/reset", token), Expires: expires, From: addrText(from), Agent: DeviceName(from.Agent),
 	})
+	if err != nil {
+		return err
+	}
+	if !pretend {
+		id = ""
+	}
+	if err := s.Outbox.Drop(tx, id); err != nil {
+		return err
+	}
+	return s.Audit.Append(tx, from, event)
 }
+
+var (
+	// nobody gets the letters that never leave.
+	nobody = outbox.Recipient{UserID: "nobody", Name: "Nobody", Address: "nobody@sealpost.invalid"}
+	// refusedReset does not hold what was typed: people type passwords into
+	// the wrong field.
+	refusedReset = audit.Event{
+		Action: "password.reset_requested", Kind: "user", Outcome: audit.Refused, Reason: "No active user has this sign-in name or address.",
+	}
+)
 
 // ResetPassword takes a new password for the holder of a reset link, ends all
 // their sessions and known browsers, and tells them by letter.

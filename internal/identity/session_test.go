@@ -1,7 +1,9 @@
 package identity_test
 
 import (
+	"context"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -391,6 +393,49 @@ func TestAnswersDoNotTellWhoExists(t *testing.T) {
 			if fault.CodeOf(last) != fault.CodeLimited {
 				r.t.Errorf("six requests for %s: %v", login, last)
 			}
+		}
+	})
+}
+
+// counted counts how often the store asks whether to go on, which it does
+// before each statement.
+type counted struct {
+	context.Context
+	statements *atomic.Int64
+}
+
+func (c counted) Err() error {
+	if pc, _, _, ok := runtime.Caller(1); ok && strings.HasSuffix(runtime.FuncForPC(pc).Name(), "store.(*Tx).ready") {
+		c.statements.Add(1)
+	}
+	return c.Context.Err()
+}
+
+// TestARequestForALinkIsTheSameWork counts statements and what they leave: for
+// nobody as many run as for a user, and nothing stays but the audit entry.
+func TestARequestForALinkIsTheSameWork(t *testing.T) {
+	each(t, func(r *rig) {
+		disabled := r.join("disabled", actor.PasswordUser)
+		r.must(r.id.Disable(r.ctx(), r.grace, disabled.UserID))
+		_, err := r.id.Invite(r.ctx(), r.grace, ada())
+		r.must(err)
+		r.must(r.id.RequestReset(r.ctx(), home, "nobody.yet")) // warms what is kept in memory
+		var want int64
+		for i, login := range []string{"grace", "GRACE@example.org", "nobody", "disabled", "ada", "ada@example.org", "nobody@example.org"} {
+			ctx := counted{r.ctx(), new(atomic.Int64)}
+			before := r.rows("outbox_letter", "identity_link")
+			r.must(r.id.RequestReset(ctx, visitor(fmt.Sprintf("203.0.113.%d", i+1)), login))
+			if got := ctx.statements.Load(); i == 0 {
+				want = got
+			} else if got != want {
+				r.t.Errorf("%s: %d statements, %d for a user", login, got, want)
+			}
+			if after := r.rows("outbox_letter", "identity_link"); (after == before) != (i > 1) {
+				r.t.Errorf("%s: %s rows before, %s after", login, before, after)
+			}
+		}
+		if want < 10 {
+			r.t.Errorf("%d statements counted: the count counts nothing", want)
 		}
 	})
 }

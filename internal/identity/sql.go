@@ -34,6 +34,14 @@ func userBy(tx *store.Tx, column, value, words string) (User, error) {
 	return u, err
 }
 
+// userToReset returns, locked, who asks for a new password under a sign-in
+// name or an e-mail address. A sign-in name may look like the address of
+// somebody else: it comes first.
+func userToReset(tx *store.Tx, who string) (User, error) {
+	return store.One(tx, scanUser, `SELECT `+userColumns+` FROM identity_user u WHERE u.login = $1 OR u.email_key = $1
+		ORDER BY CASE WHEN u.login = $1 THEN 0 ELSE 1 END LIMIT 1`+tx.ForUpdate(), who)
+}
+
 func countUsers(tx *store.Tx) (int, error) {
 	return store.One(tx, func(r store.Row) (n int, err error) { return n, r.Scan(&n) }, `SELECT COUNT(*) FROM identity_user`)
 }
@@ -134,8 +142,11 @@ func listUsers(tx *store.Tx, f Filter) ([]User, error) {
 		userColumns, c.where(), f.Limit+1), c.args...)
 }
 
+// putLink makes hash the user's one link of a purpose. For a user that is not
+// there it does nothing.
 func putLink(tx *store.Tx, userID, purpose string, hash []byte, expires time.Time) error {
-	_, err := tx.Exec(`INSERT INTO identity_link (user_id, purpose, hash, created_at, expires_at) VALUES ($1, $2, $3, $4, $5)
+	_, err := tx.Exec(`INSERT INTO identity_link (user_id, purpose, hash, created_at, expires_at)
+		SELECT id, $2, $3, $4, $5 FROM identity_user WHERE id = $1
 		ON CONFLICT (user_id, purpose) DO UPDATE SET hash = excluded.hash, created_at = excluded.created_at, expires_at = excluded.expires_at`,
 		userID, purpose, hash, store.Micros(tx.Now()), store.Micros(expires))
 	return err

@@ -147,6 +147,13 @@ func (o *Outbox) Add(tx *store.Tx, to Recipient, l letter.Letter) (string, error
 	return id, nil
 }
 
+// Drop takes out a letter that the same transaction added, as if it had never
+// been there. With no id it takes out nothing, by the same statement.
+func (o *Outbox) Drop(tx *store.Tx, id string) error {
+	_, err := tx.Exec(`DELETE FROM outbox_letter WHERE id = $1`, id)
+	return err
+}
+
 // calm decides what becomes of one more letter of a kind to an address: it is
 // merged into one that waits, leaves after some time, or at once.
 func calm(tx *store.Tx, address, kind string) (merged string, wait time.Duration, err error) {
