@@ -184,9 +184,6 @@ func (p *process) waitKilled(failpoint string) {
 	}
 }
 
-// setupLink returns the one-time link that the server printed.
-func (p *process) setupLink() string { return linkIn(p.out.String()) }
-
 // linkIn returns the link to the set-up in what a server printed.
 func linkIn(text string) string {
 	for word := range strings.FieldsSeq(text) {

@@ -204,7 +204,7 @@ func (p *Tab) Go(address string) int {
 // the answer.
 func (p *Tab) Press(selector string) int {
 	p.t.Helper()
-	p.visible(selector)
+	p.Wait(selector)
 	return p.loads("pressing "+selector, chromedp.Click(selector, chromedp.NodeVisible))
 }
 
@@ -222,7 +222,8 @@ func (p *Tab) loads(what string, step chromedp.Action[chromedp.Void]) int {
 	return int(answer.Status)
 }
 
-func (p *Tab) visible(selector string) {
+// Wait waits until the page shows something that fits the selector.
+func (p *Tab) Wait(selector string) {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.ctx, stepWait)
 	defer cancel()
@@ -234,38 +235,20 @@ func (p *Tab) visible(selector string) {
 // Click clicks something that leads nowhere.
 func (p *Tab) Click(selector string) {
 	p.t.Helper()
-	p.visible(selector)
+	p.Wait(selector)
 	p.Do(chromedp.Click(selector, chromedp.NodeVisible))
 }
 
 // Fill types text into a field, in place of what stands there.
 func (p *Tab) Fill(selector, text string) {
 	p.t.Helper()
-	p.visible(selector)
+	p.Wait(selector)
 	p.Do(
 		chromedp.Focus(selector),
 		chromedp.Evaluate[chromedp.Void](fmt.Sprintf(`void document.querySelector(%q).select()`, selector)),
 		chromedp.KeyEvent("\b"),
 		chromedp.SendKeys(selector, text),
 	)
-}
-
-// Choose takes an option of a list by its value.
-func (p *Tab) Choose(selector, value string) {
-	p.t.Helper()
-	p.visible(selector)
-	p.Do(chromedp.Evaluate[chromedp.Void](fmt.Sprintf(`{
-		const list = document.querySelector(%q)
-		list.value = %q
-		list.dispatchEvent(new Event("input", {bubbles: true}))
-		list.dispatchEvent(new Event("change", {bubbles: true}))
-	}`, selector, value)))
-}
-
-// Wait waits until the page shows something that fits the selector.
-func (p *Tab) Wait(selector string) {
-	p.t.Helper()
-	p.visible(selector)
 }
 
 // WaitText waits until the page shows the text somewhere.
@@ -278,12 +261,6 @@ func (p *Tab) WaitText(text string) {
 	if err != nil {
 		p.fatal("waiting for the words %q: %v", text, err)
 	}
-}
-
-// Has reports whether something fits the selector now.
-func (p *Tab) Has(selector string) bool {
-	p.t.Helper()
-	return Eval[bool](p, fmt.Sprintf(`document.querySelector(%q) !== null`, selector))
 }
 
 // Text returns all the words that the page shows.
