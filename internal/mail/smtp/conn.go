@@ -319,12 +319,21 @@ func (c *Conn) encode(v secret.Value) string {
 // innocent words.
 const minHidden = 4
 
+// minTelling is how much of the beginning of a credential tells too much.
+const minTelling = 12
+
 // hide takes out of a server's words what was said in the sign-in. Some servers
 // repeat what they did not understand.
 func (c *Conn) hide(text string) string {
 	for _, s := range c.secrets {
 		if len(s) >= minHidden {
 			text = strings.ReplaceAll(text, s, credentials)
+		}
+		// A long one may have been repeated in part, or been cut.
+		if len(s) > minTelling {
+			if i := strings.Index(text, s[:minTelling]); i >= 0 {
+				text = text[:i] + credentials
+			}
 		}
 	}
 	return text
@@ -400,7 +409,8 @@ func (c *Conn) drop() {
 
 // whileAlive runs f and breaks off when ctx ends, whatever f waits for.
 func (c *Conn) whileAlive(ctx context.Context, stage Stage, f func(context.Context) error) error {
-	stop := context.AfterFunc(ctx, func() { _ = c.raw.SetDeadline(time.Unix(1, 0)) })
+	// The socket stays the same while TLS is laid over it.
+	stop := context.AfterFunc(ctx, func() { _ = c.socket.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 	if ctx.Err() != nil {
 		return c.ioError(ctx, stage, ctx.Err())
