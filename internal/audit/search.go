@@ -210,12 +210,13 @@ func csvRow(e Entry) []string {
 	return row
 }
 
-// notAFormula keeps a spreadsheet from reading a cell as a formula.
+// notAFormula keeps a spreadsheet from reading a cell as a formula. Some begin a
+// new cell at each semicolon, whatever the file's separator is.
 func notAFormula(cell string) string {
 	if cell != "" && strings.ContainsRune("=+-@\t\r", rune(cell[0])) {
-		return "'" + cell
+		cell = "'" + cell
 	}
-	return cell
+	return strings.NewReplacer(";=", ";'=", ";+", ";'+", ";-", ";'-", ";@", ";'@").Replace(cell)
 }
 
 // DetailText returns details as one line for people.

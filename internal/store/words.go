@@ -67,11 +67,16 @@ func (tx *Tx) Like(column string, n int) string {
 	return fold + "(" + column + ") LIKE $" + strconv.Itoa(n) + ` ESCAPE '\'`
 }
 
+// longestSearch bounds what is searched for, in characters: SQLite refuses
+// patterns of 50,000 bytes, and long ones keep the readers busy.
+const longestSearch = 200
+
 // LikePattern returns the parameter for [Tx.Like] that finds text. Every
 // character of it stands for itself; those that no stored text can hold are
-// left out.
+// left out, and so is what stands behind the first 200.
 func LikePattern(text string) string {
-	return "%" + likeEscaper.Replace(Fold(text)) + "%"
+	folded := []rune(Fold(text))
+	return "%" + likeEscaper.Replace(string(folded[:min(len(folded), longestSearch)])) + "%"
 }
 
 // Fold returns text in the form in which Like compares: lower case, without
