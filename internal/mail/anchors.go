@@ -84,7 +84,8 @@ func (s *Service) TrustList(ctx context.Context, by actor.Actor) ([]Trusted, err
 // TrustImport trusts the certificates in files, each PEM or DER, in the given
 // mode for the profile. The typed password of the profile is bound to the set
 // of trusted certificates: without it, mail is paused until it is typed again.
-// The same holds for an account that by may not use.
+// The same holds for an account that by may not use. Another set than before
+// wants a fresh proof of who asks.
 func (s *Service) TrustImport(ctx context.Context, by actor.Actor, files [][]byte, mode trust.Mode, password secret.Value) (TrustChange, error) {
 	c := Change{}
 	for _, f := range files {
@@ -170,8 +171,15 @@ func (s *Service) storeTrust(tx *store.Tx, by actor.Actor, st stored, c Change, 
 		return TrustChange{}, err
 	}
 	out := TrustChange{Trusted: trusted(after), Changed: changed(before, after)}
-	if trust.SetDigest(before) == trust.SetDigest(after) && password.IsZero() {
+	same := trust.SetDigest(before) == trust.SetDigest(after)
+	if same && password.IsZero() {
 		return out, nil
+	}
+	if !same {
+		// Whoever is trusted can read the links that let people in.
+		if err := s.prove(by); err != nil {
+			return TrustChange{}, err
+		}
 	}
 	st.Revision++
 	st.ChangedAt, st.ChangedBy, st.TestedAt = tx.Now(), by.Login, time.Time{}

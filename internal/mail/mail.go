@@ -57,8 +57,8 @@ type Config struct {
 	// Secrets are the accounts; nil means that there are none.
 	Secrets Secrets
 	// Prove returns nil when by proved a moment ago who they are. It is asked
-	// before mail goes another way than before: links that let people in
-	// travel in it. Nil asks nobody.
+	// before mail goes another way than before, or certificates are trusted or
+	// trusted no more: links that let people in travel in it. Nil asks nobody.
 	Prove func(by actor.Actor) error
 	// CaptureAddr returns the "host:port" of the capture mailbox, or "" while
 	// there is none. Nil means that there is none.

@@ -12,8 +12,8 @@ import (
 )
 
 // Save makes the profile what c says and lets letters leave, unless a person
-// stopped them. Mail that goes another way than before wants a fresh proof of
-// who asks. Without a passed test of these values it wants c.Anyway. Faults
+// stopped them. Mail that goes another way than before, or to who shows another
+// certificate, wants a fresh proof of who asks. Without a passed test of these values it wants c.Anyway. Faults
 // of kind invalid name the fields; the code fault.CodeSecretRequired stands
 // against "password" when the stored one is bound to another destination.
 func (s *Service) Save(ctx context.Context, by actor.Actor, c Change) (Profile, error) {
@@ -34,7 +34,11 @@ func (s *Service) Save(ctx context.Context, by actor.Actor, c Change) (Profile, 
 		if d.consent && !seen.consent {
 			return errStale
 		}
-		if reroutes(was.Profile, d.Profile) {
+		before, err := s.storedDraft(tx, was)
+		if err != nil {
+			return err
+		}
+		if reroutes(before, d) {
 			if err := s.prove(by); err != nil {
 				return err
 			}
@@ -50,9 +54,11 @@ func (s *Service) Save(ctx context.Context, by actor.Actor, c Change) (Profile, 
 }
 
 // reroutes reports whether mail goes to another server, or there in another
-// way.
-func reroutes(before, after Profile) bool {
-	return before.Kind != after.Kind || before.Host != after.Host || before.Port != after.Port || before.Security != after.Security
+// way, or to who shows another certificate.
+func reroutes(before, after Draft) bool {
+	b, a := before.Profile, after.Profile
+	return b.Kind != a.Kind || b.Host != a.Host || b.Port != a.Port || b.Security != a.Security ||
+		trust.SetDigest(before.Anchors) != trust.SetDigest(after.Anchors)
 }
 
 // tested returns what is known of tests of the draft: by the token of one that

@@ -15,6 +15,7 @@ import (
 	"github.com/sealpost/sealpost/internal/fault"
 	"github.com/sealpost/sealpost/internal/mail"
 	"github.com/sealpost/sealpost/internal/mail/smtp"
+	"github.com/sealpost/sealpost/internal/mail/trust"
 	"github.com/sealpost/sealpost/internal/secret"
 	"github.com/sealpost/sealpost/internal/store"
 )
@@ -386,7 +387,9 @@ func TestAnAccountsPasswordIsReadForEachConnection(t *testing.T) {
 
 func TestMailGoesAnotherWayAfterAProofOnly(t *testing.T) {
 	each(t, func(r *rig) {
-		r.save(typed())
+		first := typed()
+		first.Trust = []mail.Candidate{{DER: r.ca.Raw, Mode: "anchor"}}
+		r.save(first)
 		refusal := fault.Denied("Type your password again to go on.").WithCode(fault.CodeReauthenticate)
 		r.cfg.Prove = func(actor.Actor) error { return refusal }
 		r.mail = mail.New(r.cfg)
@@ -396,12 +399,28 @@ func TestMailGoesAnotherWayAfterAProofOnly(t *testing.T) {
 			"port":     func(c *mail.Change) { c.Port = 2525 },
 			"security": func(c *mail.Change) { c.Security = smtp.Implicit },
 			"kind":     func(c *mail.Change) { c.Kind = mail.KindCapture },
+			"trust":    func(c *mail.Change) { c.Trust = []mail.Candidate{{DER: r.anchor("Another").Raw, Mode: "anchor"}} },
+			"distrust": func(c *mail.Change) { c.Distrust = []string{trust.Fingerprint(r.ca.Raw)} },
 		} {
 			c := typed()
 			change(&c)
 			if _, err := r.mail.Save(ctx, admin, c); fault.CodeOf(err) != fault.CodeReauthenticate {
 				r.t.Errorf("another %s: %v", name, err)
 			}
+		}
+		_, err := r.imports(admin, trust.ModePin, secret.New(password), r.anchor("Another"))
+		if fault.CodeOf(err) != fault.CodeReauthenticate {
+			r.t.Errorf("trusting one more: %v", err)
+		}
+		_, err = r.mail.TrustRemove(ctx, admin, trust.Fingerprint(r.ca.Raw), secret.New(password))
+		if fault.CodeOf(err) != fault.CodeReauthenticate {
+			r.t.Errorf("trusting one less: %v", err)
+		}
+		if list, err := r.mail.TrustList(ctx, admin); err != nil || len(list) != 1 || len(r.audited("mail.trust_changed")) != 0 {
+			r.t.Errorf("trusted without a proof: %+v, %v", list, err)
+		}
+		if _, err := r.imports(admin, trust.ModeAnchor, secret.Value{}, r.ca); err != nil {
+			r.t.Errorf("trusting what is trusted: %v", err)
 		}
 		if err := r.mail.Remove(ctx, admin); fault.CodeOf(err) != fault.CodeReauthenticate {
 			r.t.Errorf("remove: %v", err)

@@ -295,7 +295,8 @@ func (s *Service) DeleteResource(ctx context.Context, by actor.Actor, id, typedN
 }
 
 // TransferResource makes somebody else the owner, who must be active and may
-// own resources. Whoever gave it away sees it no more.
+// own resources. Whoever gave it away sees it no more and cannot take it back,
+// so a user must have proved a moment ago who they are.
 func (s *Service) TransferResource(ctx context.Context, by actor.Actor, id, toUserID string) error {
 	return s.DB.Update(ctx, func(tx *store.Tx) error {
 		r, err := s.held(tx, by, id)
@@ -308,6 +309,9 @@ func (s *Service) TransferResource(ctx context.Context, by actor.Actor, id, toUs
 		}
 		if to.ID == r.OwnerID {
 			return fault.Invalid("to", "It is theirs already. Choose somebody else.")
+		}
+		if err := identity.RequireProof(by, s.Now()); err != nil {
+			return err
 		}
 		if err := giveResource(tx, r, to.ID); err != nil {
 			if broke(err, "vault_resource", "name_key") {

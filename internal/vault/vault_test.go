@@ -252,17 +252,18 @@ func TestWhatIsUsedStays(t *testing.T) {
 	})
 }
 
-func TestDeletingAsksForAFreshProof(t *testing.T) {
+func TestDeletingAndGivingAwayAskForAFreshProof(t *testing.T) {
 	each(t, func(r *rig) {
 		db := r.add(r.ada, "db1")
 		a := r.account(r.ada, db, "root", "one")
 		r.clock.Advance(identity.ProofLife + time.Second)
 		for what, err := range map[string]error{
-			"an account": r.vault.DeleteAccount(r.ctx(), r.ada, a.ID),
-			"a resource": r.vault.DeleteResource(r.ctx(), r.ada, db.ID, "db1"),
+			"deleting an account":    r.vault.DeleteAccount(r.ctx(), r.ada, a.ID),
+			"deleting a resource":    r.vault.DeleteResource(r.ctx(), r.ada, db.ID, "db1"),
+			"giving a resource away": r.vault.TransferResource(r.ctx(), r.ada, db.ID, r.ben.UserID),
 		} {
 			if fault.CodeOf(err) != fault.CodeReauthenticate {
-				r.t.Errorf("deleting %s: %v", what, err)
+				r.t.Errorf("%s: %v", what, err)
 			}
 		}
 		r.ada.Proved = r.clock.Now()

@@ -488,6 +488,43 @@ func TestCertificatesAreAddedAndRemoved(t *testing.T) {
 		sees(http.StatusOK, "is removed. Mail is paused until the password is typed again.", "Paused", "Type the password again")
 }
 
+// Whoever is trusted can read the links that let people in.
+func TestCertificatesAreTrustedAfterAProofOnly(t *testing.T) {
+	r, grace := ready(t)
+	sink, cert := relay(t, r)
+	path := settingsPath + "/certificates"
+	grace.send(settingsPath, typed(sink.Port()).with("do", "anyway")).sees(http.StatusSeeOther)
+	grace.get(settingsPath).sees(http.StatusOK).lacks("before it trusts another certificate")
+	r.clock.Advance(identity.ProofLife + time.Minute)
+	grace.get(settingsPath).sees(http.StatusOK, "before it trusts another certificate")
+	add := func(pairs ...string) *answer {
+		return grace.upload(path, "certificate", [][]byte{cert.PEM()}, append([]string{"mode", "anchor", "password", mailPassword}, pairs...)...)
+	}
+	add().sees(http.StatusUnprocessableEntity, "Type your own password and choose the files again")
+	add("own_password", "wrong").sees(http.StatusUnprocessableEntity, "The password is not right.")
+	trusted := func() int {
+		list, err := r.mail.TrustList(t.Context(), actor.Operator("root", "cli"))
+		r.must(err)
+		return len(list)
+	}
+	if trusted() != 0 {
+		t.Fatal("a certificate is trusted without a proof")
+	}
+	add("own_password", goodPassword).leads(settingsPath+"#certificates").sees(http.StatusOK, "is added.")
+	r.clock.Advance(identity.ProofLife + time.Minute)
+	fingerprint := regexp.MustCompile(`name="fingerprint" value="([0-9a-f]{64})"`).FindStringSubmatch(grace.get(settingsPath).body)[1]
+	grace.post(path+"/remove", "fingerprint", fingerprint, "password", mailPassword).sees(http.StatusUnprocessableEntity, "Type your own password too")
+	if trusted() != 1 {
+		t.Fatal("a certificate is removed without a proof")
+	}
+	grace.post(path+"/remove", "fingerprint", fingerprint, "password", mailPassword, "own_password", goodPassword).leads(settingsPath+"#certificates").
+		sees(http.StatusOK, "is removed.")
+	// So is one that the form of the settings trusts.
+	r.clock.Advance(identity.ProofLife + time.Minute)
+	f := typed(sink.Port()).with("do", "anyway", "candidate", "anchor:"+base64.StdEncoding.EncodeToString(cert.Raw))
+	grace.send(settingsPath, f).sees(http.StatusUnprocessableEntity, "Type your own password")
+}
+
 func TestMailIsStoppedResumedAndRemoved(t *testing.T) {
 	r, grace := ready(t)
 	grace.post(settingsPath + "/stop").sees(http.StatusNotFound)

@@ -238,20 +238,29 @@ func (s *Site) proveForMail(v *visit) error {
 	if err != nil {
 		return err
 	}
-	if own := v.secret(fieldOwnPassword); !own.IsZero() {
-		err := s.Users.Reauthenticate(v.ctx(), v.by, own)
-		if len(fault.Fields(err)) > 0 {
-			return fault.Invalid(fieldOwnPassword, fault.Sentence(err))
-		}
-		if err != nil {
-			return err
-		}
-		v.by.Proved = s.Now()
+	if err := s.takeOwnPassword(v); err != nil {
+		return err
 	}
 	if address != v.site.AccessURL && identity.RequireProof(v.by, s.Now()) != nil {
 		return fault.Invalid(fieldOwnPassword, "Type your own password: a new Access URL changes every link in a mail.")
 	}
 	return nil
+}
+
+// takeOwnPassword takes the proof of who asks, where the form has one.
+func (s *Site) takeOwnPassword(v *visit) error {
+	own := v.secret(fieldOwnPassword)
+	if own.IsZero() {
+		return nil
+	}
+	err := s.Users.Reauthenticate(v.ctx(), v.by, own)
+	if len(fault.Fields(err)) > 0 {
+		return fault.Invalid(fieldOwnPassword, fault.Sentence(err))
+	}
+	if err == nil {
+		v.by.Proved = s.Now()
+	}
+	return err
 }
 
 func (s *Site) saveAccessURL(v *visit) error {

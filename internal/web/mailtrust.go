@@ -6,6 +6,7 @@ import (
 	"mime/multipart"
 
 	"github.com/sealpost/sealpost/internal/fault"
+	"github.com/sealpost/sealpost/internal/identity"
 	"github.com/sealpost/sealpost/internal/mail"
 	"github.com/sealpost/sealpost/internal/mail/trust"
 	"github.com/sealpost/sealpost/internal/server"
@@ -23,6 +24,7 @@ func (s *Site) mailTrust(v *visit, health mail.Health) (page.MailTrust, error) {
 	p := health.Profile
 	t := page.MailTrust{
 		Can: health.Set && p.Kind == mail.KindSMTP, NeedsPassword: health.Set && p.Auth == mail.AuthTyped, User: p.Username, Server: p.Server(),
+		NeedsOwn: identity.RequireProof(v.by, s.Now()) != nil,
 	}
 	for _, c := range all {
 		card := certificate(c.Card, s.Now())
@@ -37,20 +39,27 @@ func (s *Site) mailTrust(v *visit, health mail.Health) (page.MailTrust, error) {
 
 func (s *Site) addCertificates(v *visit) error {
 	files, err := v.files("certificate", trust.MaxImport)
+	if err == nil {
+		err = s.takeOwnPassword(v)
+	}
 	var done mail.TrustChange
 	if err == nil {
 		done, err = s.Mail.TrustImport(v.ctx(), v.by, files, trust.Mode(v.text("mode")), v.secret("password"))
 	}
 	if err != nil {
-		return s.trustRefused(v, err)
+		return s.trustRefused(v, err, "Type your own password and choose the files again: whoever is trusted here can read the links in mails.")
 	}
 	return v.redirect(certificatesPath, trustNotice(done, "added"))
 }
 
 func (s *Site) removeCertificate(v *visit) error {
-	done, err := s.Mail.TrustRemove(v.ctx(), v.by, v.text("fingerprint"), v.secret("password"))
+	err := s.takeOwnPassword(v)
+	var done mail.TrustChange
+	if err == nil {
+		done, err = s.Mail.TrustRemove(v.ctx(), v.by, v.text("fingerprint"), v.secret("password"))
+	}
 	if err != nil {
-		return s.trustRefused(v, err)
+		return s.trustRefused(v, err, "Type your own password too: without the certificate mail may not leave.")
 	}
 	return v.redirect(certificatesPath, trustNotice(done, "removed"))
 }
@@ -71,8 +80,11 @@ func trustNotice(done mail.TrustChange, what string) string {
 }
 
 // trustRefused shows the page with why a change of the certificates was not
-// made, where they are.
-func (s *Site) trustRefused(v *visit, err error) error {
+// made, where they are. Unproved is what to say to who must prove who they are.
+func (s *Site) trustRefused(v *visit, err error, unproved string) error {
+	if fault.CodeOf(err) == fault.CodeReauthenticate {
+		err = fault.Invalid(fieldOwnPassword, unproved)
+	}
 	if !shownInPlace(err) || v.isScript() {
 		return err
 	}

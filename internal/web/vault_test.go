@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/sealpost/sealpost/internal/actor"
+	"github.com/sealpost/sealpost/internal/identity"
 	"github.com/sealpost/sealpost/internal/secret"
 	"github.com/sealpost/sealpost/internal/vault"
 )
@@ -155,7 +156,9 @@ func TestAResourceChangesHands(t *testing.T) {
 	pat := r.join("pat", actor.PasswordAdministrator)
 	r.join("uma", actor.PasswordUser)
 	grace.get(s.resource+"/transfer").sees(http.StatusOK, "User pat").lacks("User uma")
-	grace.post(s.resource+"/transfer", "to", r.user("pat").ID).leads("/resources").sees(http.StatusOK, "has a new owner")
+	r.clock.Advance(identity.ProofLife + time.Minute)
+	grace.post(s.resource+"/transfer", "to", r.user("pat").ID).sees(http.StatusForbidden, "Confirm that it is you", "It goes on by itself afterwards.")
+	grace.post(s.resource+"/transfer", "to", r.user("pat").ID, "sealpost_proof", goodPassword).leads("/resources").sees(http.StatusOK, "has a new owner")
 	grace.get(s.resource).sees(http.StatusNotFound)
 	pat.post(s.account+"/reveal", "how", "reveal").sees(http.StatusOK, oldPassword)
 }

@@ -56,7 +56,7 @@ func mailSamples() []page.Page {
 		&page.MailSettings{Base: base("Mail Server Settings"), Form: page.MailForm{Kind: "smtp", Security: "starttls"}, Test: page.MailTest{To: "ana@example.org"}, State: page.MailState{Tone: "note", Title: "No mail server"}},
 		&page.MailSettings{
 			Base: wrong(base("Mail Server Settings"), "host", "password", "account", "auth", "test_to", "own_password"), Set: true, Ask: "stop", Form: form, Test: test, State: bad,
-			Trust: page.MailTrust{Certificates: []page.Certificate{kept}, Can: true, NeedsPassword: true, User: "vault", Server: "s", Mode: "pin", Alert: "No."},
+			Trust: page.MailTrust{Certificates: []page.Certificate{kept}, Can: true, NeedsPassword: true, NeedsOwn: true, User: "vault", Server: "s", Mode: "pin", Alert: "No."},
 		},
 		&page.MailSettings{Base: base("Mail Server Settings"), Set: true, Ask: "remove", Form: page.MailForm{Kind: "capture", HasCapture: true, Auth: "typed", SignIn: true}, Test: passed, State: page.MailState{Tone: "good", Title: "Delivering", Act: "stop"}},
 		&page.MailJournal{Base: base("Mail journal"), Rows: []page.LetterRow{letter}, Live: "/x", Pager: page.Pager{First: "/a", Next: "/b"}},

@@ -140,6 +140,8 @@ type MailTrust struct {
 	// Server say which it is.
 	NeedsPassword bool
 	User, Server  string
+	// NeedsOwn tells that a change wants a proof of who one is.
+	NeedsOwn bool
 	// Mode is the choice that was made for an upload.
 	Mode string
 	// Alert is why a change was not made.
