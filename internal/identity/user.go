@@ -8,6 +8,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/google/uuid"
+
 	"github.com/sealpost/sealpost/internal/actor"
 	"github.com/sealpost/sealpost/internal/audit"
 	"github.com/sealpost/sealpost/internal/failpoint"
@@ -54,6 +56,9 @@ type User struct {
 
 // NewUser is who is to be added.
 type NewUser struct {
+	// ID may be a UUID that a form was given, so that the same form sent
+	// twice invites once. [Service.Invite] alone looks at it.
+	ID string
 	// Name has 1 to 100 characters; Login 1 to 64 of a-z, 0-9 and . _ - + @,
 	// and is kept in lower case; Email is one address without a name.
 	Name, Login, Email string
@@ -171,12 +176,15 @@ type Invited struct {
 	Expires    time.Time
 	// LetterID names the letter in the journal; empty without one.
 	LetterID string
+	// Again tells that the form had been sent before: nothing was done.
+	Again bool
 	// Held tells that letters wait; HeldWhy says why, for a person.
 	Held    bool
 	HeldWhy string
 }
 
-// Invite adds a user and a letter with the way in.
+// Invite adds a user and a letter with the way in. The ID of a form that was
+// sent before gives the user whom it added then, and sends nothing.
 func (s *Service) Invite(ctx context.Context, by actor.Actor, n NewUser) (Invited, error) {
 	if err := CanManage(by, User{Role: n.Role}); err != nil {
 		return Invited{}, err
@@ -184,33 +192,75 @@ func (s *Service) Invite(ctx context.Context, by actor.Actor, n NewUser) (Invite
 	if err := n.tidy(); err != nil {
 		return Invited{}, err
 	}
+	id, err := formID(n.ID)
+	if err != nil {
+		return Invited{}, err
+	}
 	token, hash, err := s.newToken(linkSize)
 	if err != nil {
 		return Invited{}, err
 	}
 	var done Invited
-	err = s.DB.Update(ctx, func(tx *store.Tx) error {
-		u := User{ID: store.NewID(), Login: n.Login, Name: n.Name, Email: n.Email, Role: n.Role, State: Invitee, CreatedAt: tx.Now()}
-		if err := insertUser(tx, u, nil); err != nil {
-			return taken(err)
-		}
-		var err error
-		if done, err = s.sendInvitation(tx, by, u, token, hash); err != nil {
-			return err
-		}
-		if err := s.Audit.Append(tx, by, about(u, "user.invited",
-			audit.Detail{Name: "name", Value: u.Name}, audit.Detail{Name: "e-mail", Value: u.Email},
-			audit.Detail{Name: "role", Value: u.Role.Title()})); err != nil {
-			return err
-		}
-		failpoint.Hit("identity.invite.before-commit")
-		return nil
-	})
+	add := func(tx *store.Tx) (err error) {
+		done, err = s.invite(tx, by, id, n, token, hash)
+		return err
+	}
+	err = s.DB.Update(ctx, add)
+	if n.ID != "" && fault.Is(err, fault.KindConflict) {
+		// The same form may have been sent twice at once: look again for whom
+		// the other one added.
+		err = s.DB.Update(ctx, add)
+	}
 	if err != nil {
 		return Invited{}, err
 	}
 	failpoint.Hit("identity.invite.after-commit")
 	return done, nil
+}
+
+// formID returns the id of a form, or a new one.
+func formID(id string) (string, error) {
+	if id == "" {
+		return store.NewID(), nil
+	}
+	if len(id) != 36 || uuid.Validate(id) != nil {
+		return "", fault.Invalid("id", "This form is damaged. Load the page again.")
+	}
+	return strings.ToLower(id), nil
+}
+
+func (s *Service) invite(tx *store.Tx, by actor.Actor, id string, n NewUser, token secret.Value, hash []byte) (Invited, error) {
+	stored, err := userBy(tx, "id", id, "")
+	if err == nil {
+		return invitedBefore(by, stored, n)
+	}
+	if !fault.Is(err, fault.KindNotFound) {
+		return Invited{}, err
+	}
+	u := User{ID: id, Login: n.Login, Name: n.Name, Email: n.Email, Role: n.Role, State: Invitee, CreatedAt: tx.Now()}
+	if err := insertUser(tx, u, nil); err != nil {
+		return Invited{}, taken(err)
+	}
+	done, err := s.sendInvitation(tx, by, u, token, hash)
+	if err != nil {
+		return Invited{}, err
+	}
+	if err := s.Audit.Append(tx, by, about(u, "user.invited",
+		audit.Detail{Name: "name", Value: u.Name}, audit.Detail{Name: "e-mail", Value: u.Email},
+		audit.Detail{Name: "role", Value: u.Role.Title()})); err != nil {
+		return Invited{}, err
+	}
+	failpoint.Hit("identity.invite.before-commit")
+	return done, nil
+}
+
+// invitedBefore returns whom a form added when it was sent first, if it says
+// the same again. Its link is not shown a second time.
+func invitedBefore(by actor.Actor, stored User, n NewUser) (Invited, error) {
+	if stored.Login != n.Login || emailKey(stored.Email) != emailKey(n.Email) || stored.Role != n.Role {
+		return Invited{}, asConflict("login", "This form was sent before. Open a new one to add another user.", nil)
+	}
+	return Invited{User: stored, Expires: stored.InviteExpires, Again: true}, CanManage(by, stored)
 }
 
 // ResendInvitation gives an invited user a new link, in a new letter. The
@@ -226,7 +276,10 @@ func (s *Service) ResendInvitation(ctx context.Context, by actor.Actor, userID s
 		if err != nil {
 			return err
 		}
-		if u.State != Invitee {
+		switch u.State {
+		case Disabled:
+			return fault.Conflict("This user is disabled. Enable them first.")
+		case Active:
 			return fault.Conflict("This user has a password already. They can use “Forgot password” on the sign-in page.")
 		}
 		if done, err = s.sendInvitation(tx, by, u, token, hash); err != nil {

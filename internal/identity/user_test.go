@@ -140,6 +140,55 @@ func TestAnInvitedUserComesIn(t *testing.T) {
 	})
 }
 
+// TestAFormSentTwiceInvitesOnce repeats a request whose answer was lost, also
+// at the same moment.
+func TestAFormSentTwiceInvitesOnce(t *testing.T) {
+	each(t, func(r *rig) {
+		r.closeGate()
+		n := ada()
+		n.ID = store.NewID()
+		nodes := []*identity.Service{r.id, r.node(), r.id, r.id}
+		var wg sync.WaitGroup
+		got := make([]identity.Invited, len(nodes))
+		for i, node := range nodes {
+			wg.Go(func() {
+				var err error
+				if got[i], err = node.Invite(r.ctx(), r.grace, n); err != nil {
+					r.t.Errorf("form %d: %v", i, err)
+				}
+			})
+		}
+		wg.Wait()
+		first := 0
+		for _, done := range got {
+			if done.User.ID != n.ID || done.User.Login != "ada" || done.Again != done.Link.IsZero() || done.Again != done.Code.IsZero() {
+				r.t.Errorf("answered %+v", done)
+			}
+			if !done.Again {
+				first++
+			}
+		}
+		if counts := r.rows("identity_user", "outbox_letter", "identity_link"); first != 1 || counts != "2 1 1" {
+			r.t.Errorf("%d first answers; users, letters and links: %s", first, counts)
+		}
+		other := n
+		other.Login, other.Email = "bob", "bob@example.org"
+		_, err := r.id.Invite(r.ctx(), r.grace, other)
+		r.want(err, fault.KindConflict, "the form of ada filled in for bob")
+		other.ID = "damaged"
+		_, err = r.id.Invite(r.ctx(), r.grace, other)
+		r.want(err, fault.KindInvalid, "a damaged form")
+		n.ID = store.NewID()
+		_, err = r.id.Invite(r.ctx(), r.grace, n)
+		r.want(err, fault.KindConflict, "ada in another form")
+		r.openGate()
+		mine := ada()
+		mine.ID, mine.Login, mine.Email, mine.Role = r.grace.UserID, "grace", "grace@example.org", actor.PrivilegedAdministrator
+		_, err = r.id.Invite(r.ctx(), r.join("admin", actor.Administrator), mine)
+		r.want(err, fault.KindDenied, "a form with the id of who may not be managed")
+	})
+}
+
 func TestAnInvitationEnds(t *testing.T) {
 	each(t, func(r *rig) {
 		done, err := r.id.Invite(r.ctx(), r.grace, ada())
@@ -436,6 +485,10 @@ func TestADisabledUserIsOut(t *testing.T) {
 		invited, err := r.id.Invite(r.ctx(), r.grace, identity.NewUser{Name: "Bob", Login: "bob", Email: "bob@example.org", Role: actor.PasswordUser})
 		r.must(err)
 		r.must(r.id.Disable(r.ctx(), r.grace, invited.User.ID))
+		_, err = r.id.ResendInvitation(r.ctx(), r.grace, invited.User.ID)
+		if r.want(err, fault.KindConflict, "inviting a disabled user again"); !strings.Contains(err.Error(), "disabled") {
+			r.t.Errorf("the answer for a disabled user: %v", err)
+		}
 		r.must(r.id.Enable(r.ctx(), r.grace, invited.User.ID))
 		bob, err := r.id.User(r.ctx(), r.grace, invited.User.ID)
 		r.must(err)

@@ -8,6 +8,7 @@ import (
 	"github.com/sealpost/sealpost/internal/fault"
 	"github.com/sealpost/sealpost/internal/identity"
 	"github.com/sealpost/sealpost/internal/mail/outbox"
+	"github.com/sealpost/sealpost/internal/store"
 	"github.com/sealpost/sealpost/internal/web/page"
 )
 
@@ -85,11 +86,11 @@ func roleHelp(r actor.Role) string {
 	case actor.Administrator:
 		return "Users, resources, settings and the audit log."
 	case actor.PasswordAdministrator:
-		return "Resources and passwords, those they own or share."
+		return "Resources and passwords that they own."
 	case actor.PasswordAuditor:
-		return "Reads the audit log; sees passwords shared with them."
+		return "Reads the audit log. Owns no resources."
 	}
-	return "Sees the passwords shared with them."
+	return "Signs in and keeps an own profile. Owns no resources."
 }
 
 // givable returns the roles that by may give.
@@ -112,7 +113,7 @@ func (s *Site) stateTag(u identity.User) page.Tag {
 
 func userForm(v *visit) *page.UserForm {
 	p := &page.UserForm{
-		Name: v.text("name"), Login: v.text("login"), Email: v.text("email"), Role: v.text("role"),
+		FormID: v.text("id"), Name: v.text("name"), Login: v.text("login"), Email: v.text("email"), Role: v.text("role"),
 		Roles: roleOptions(givable(v.by)), CanGiveRole: true,
 	}
 	p.Title, p.Crumbs = "Add a user", []page.Crumb{{Name: "Users", Path: "/users"}}
@@ -120,11 +121,12 @@ func userForm(v *visit) *page.UserForm {
 }
 
 func newUser(p *page.UserForm) identity.NewUser {
-	return identity.NewUser{Name: p.Name, Login: p.Login, Email: p.Email, Role: actor.Role(p.Role)}
+	return identity.NewUser{ID: p.FormID, Name: p.Name, Login: p.Login, Email: p.Email, Role: actor.Role(p.Role)}
 }
 
 func (s *Site) addUserPage(v *visit) error {
 	p := userForm(v)
+	p.FormID = store.NewID()
 	if p.Role == "" {
 		p.Role = string(actor.PasswordUser)
 	}
@@ -136,6 +138,9 @@ func (s *Site) addUser(v *visit) error {
 	done, err := s.Users.Invite(v.ctx(), v.by, newUser(p))
 	if err != nil {
 		return v.again(p, err)
+	}
+	if done.Again {
+		return v.redirect("/users/"+done.User.ID, done.User.Name+" was added when this form was sent first. Nothing was sent a second time.")
 	}
 	return s.showInvited(v, done, "The invitation is on its way to "+done.User.Email+".")
 }

@@ -25,6 +25,23 @@ func TestAnAdministratorAddsAUser(t *testing.T) {
 	})
 }
 
+// An answer was lost and the form is sent again: the user is there once, and a
+// one-time link is not shown twice.
+func TestTheUserFormIsSentTwice(t *testing.T) {
+	r, grace := ready(t)
+	r.closeGate()
+	id := grace.get("/users/add").value("id")
+	form := []string{"id", id, "name", "Ben Okafor", "login", "ben", "email", "ben@example.org", "role", string(actor.PasswordUser)}
+	if kept := grace.post("/users/add", "id", id, "name", "Ben").sees(http.StatusUnprocessableEntity, "[name=Ben]").value("id"); kept != id {
+		t.Errorf("the refused form has the id %q, before %q", kept, id)
+	}
+	grace.post("/users/add", form...).sees(http.StatusOK, "/invite#")
+	grace.post("/users/add", form...).leads("/users/"+id).sees(http.StatusOK, "Ben Okafor was added when this form was sent first.").lacks("/invite#")
+	if next := grace.get("/users/add").value("id"); next == id || next == "" {
+		t.Errorf("the next form has the id %q", next)
+	}
+}
+
 func TestTheUserFormKeepsWhatWasTyped(t *testing.T) {
 	r, grace := ready(t)
 	a := grace.post("/users/add", "name", "Ben Okafor", "login", "Ben Okafor", "email", "ben@", "role", "auditor").

@@ -118,7 +118,7 @@ func userSamples() []page.Page {
 	return []page.Page{
 		&page.Users{Base: base("Users"), Roles: options, States: options, Rows: rows, Pager: page.Pager{First: "/users", Next: "/users?after=x"}},
 		&page.Users{Base: base("Users"), Roles: options, States: options, Filtered: true, Text: "zz"},
-		&page.UserForm{Base: base("Add a user"), Roles: options, CanGiveRole: true},
+		&page.UserForm{Base: base("Add a user"), FormID: "0198", Roles: options, CanGiveRole: true},
 		&page.UserForm{Base: wrong(base("Edit"), "name", "login", "email", "role"), ID: "1", Roles: options, CanGiveRole: true, Revision: 3},
 		&page.UserForm{Base: base("Edit"), ID: "1", CurrentRole: "Administrator"},
 		&page.Invited{Base: base("Invited"), ID: "1", Name: "Ben", Email: "b@example.org", Why: "No mail server is set.", Link: "https://x/invite#a", Code: "a-b", Expires: noon, MailPath: "/m"},

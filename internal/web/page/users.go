@@ -26,8 +26,8 @@ type UserRow struct {
 // UserForm adds or changes a user.
 type UserForm struct {
 	Base
-	// ID is empty for a new user.
-	ID                       string
+	// ID is empty for a new user, whose form has FormID in its place.
+	ID, FormID               string
 	Name, Login, Email, Role string
 	Roles                    []Option
 	// CanGiveRole is false for oneself; CurrentRole is shown then.
