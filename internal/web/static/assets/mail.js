@@ -376,13 +376,14 @@ function sending(form, changed) {
  * @returns {Promise<Line | null>}
  */
 async function lines(body, take) {
-  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+  const reader = body.getReader();
+  const decoder = new TextDecoder();
   let text = "";
   /** @type {Line | null} */
   let last = null;
   for (;;) {
     const { done, value } = await reader.read();
-    text += value ?? "";
+    text += decoder.decode(value, { stream: !done });
     const whole = text.split("\n");
     text = whole.pop() ?? "";
     for (const line of whole) {
