@@ -153,7 +153,7 @@ func (a *App) build() (err error) {
 		DB: a.db, Keys: a.keys, Audit: a.audit, Letters: a.letters, Gate: a.outbox, Secrets: &late, Prove: a.prove,
 		CaptureAddr: a.captureAddr, Deny: a.cfg.DenyMailTo, Roots: a.out.MailRoots, Now: a.out.Now, Log: a.log,
 	})
-	a.doctor, err = diagnose.New(diagnose.Config{Mail: a.mail, Letters: a.letters, DB: a.db, Now: a.out.Now})
+	a.doctor, err = diagnose.New(diagnose.Config{Mail: a.mail, Letters: a.letters, DB: a.db, Now: a.out.Now, Note: a.noteTest})
 	if err != nil {
 		return err
 	}

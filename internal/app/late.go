@@ -4,6 +4,9 @@ import (
 	"context"
 
 	"github.com/sealpost/sealpost/internal/mail"
+	"github.com/sealpost/sealpost/internal/mail/diagnose"
+	"github.com/sealpost/sealpost/internal/mail/letter"
+	"github.com/sealpost/sealpost/internal/mail/outbox"
 	"github.com/sealpost/sealpost/internal/store"
 	"github.com/sealpost/sealpost/internal/vault"
 )
@@ -26,4 +29,18 @@ func (a *App) usesOf(tx *store.Tx, accountID string) ([]vault.Use, error) {
 		out[i] = vault.Use(u)
 	}
 	return out, err
+}
+
+// noteTest writes a test mail into the journal of letters.
+func (a *App) noteTest(ctx context.Context, s diagnose.Sent) error {
+	state := outbox.Failed
+	if s.Accepted {
+		state = outbox.Accepted
+	}
+	return a.outbox.Note(ctx, outbox.Sent{
+		Kind: letter.KindTest, MessageID: s.MessageID, To: outbox.Recipient{Address: s.To.Spec()}, Subject: s.Subject, Took: s.Took,
+		MaybeSent: s.MaybeSent, Outcome: outbox.Outcome{
+			State: state, Stage: s.Stage, Code: s.Code, Enhanced: s.Enhanced, Reply: s.Reply, Advice: s.Advice, QueueID: s.QueueID, Server: s.Server,
+		},
+	})
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/sealpost/sealpost/internal/identity"
 	"github.com/sealpost/sealpost/internal/mail/letter"
 	"github.com/sealpost/sealpost/internal/mail/outbox"
+	"github.com/sealpost/sealpost/internal/mail/smtptest"
 	"github.com/sealpost/sealpost/internal/store"
 )
 
@@ -121,4 +122,26 @@ func hrefOf(t *testing.T, a *answer, mark string) string {
 	}
 	t.Fatalf("%s has no link with %s", a.what, mark)
 	return ""
+}
+
+func TestTestMailsStandInTheJournal(t *testing.T) {
+	eachReady(t, func(r *rig, grace *browser) {
+		sink, cert := relay(r.t, r, func(c *smtptest.SinkConfig) {
+			c.Answer = func(a smtptest.Asked) string {
+				if a.Verb == "RCPT" && strings.Contains(a.Line, "ghost@") {
+					return "550 5.1.1 no such user"
+				}
+				return ""
+			}
+		})
+		good := typed(sink.Port()).with("candidate", candidate("anchor", cert))
+		// Of a test that hands no mail over there is nothing to tell.
+		grace.send(settingsPath+"/test", good.with("password", "wrong-one")).sees(http.StatusOK, "Failed")
+		grace.get(journalPath+"?kind=test").sees(http.StatusOK, "Nothing fits")
+
+		grace.send(settingsPath+"/test", good).sees(http.StatusOK, "Passed")
+		grace.send(settingsPath+"/test", good.with("test_to", "ghost@example.org")).sees(http.StatusOK, "Failed", "550 5.1.1 no such user")
+		all := grace.get(journalPath+"?kind=test").sees(http.StatusOK, "grace@example.org", "Accepted", "ghost@example.org", "Failed", "550 5.1.1 no such user")
+		grace.get(hrefOf(r.t, all, `class="name"`)).sees(http.StatusOK, "ghost@example.org", "Attempt 1", "at the step “name the recipient”").lacks("Send again", "data-live")
+	})
 }

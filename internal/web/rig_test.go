@@ -82,7 +82,7 @@ func empty(t *testing.T, db *store.DB, clock *storetest.Clock) *rig {
 	r.must(err)
 	r.users.Holdings = r.vault
 	r.capture = capture.New(capture.Config{DB: db, Keys: keys, Audit: r.audit, Log: quiet})
-	doctor, err := diagnose.New(diagnose.Config{Mail: r.mail, Letters: letters, DB: db, Now: clock.Now})
+	doctor, err := diagnose.New(diagnose.Config{Mail: r.mail, Letters: letters, DB: db, Now: clock.Now, Note: r.noteTest})
 	r.must(err)
 	r.site, err = web.New(web.Config{
 		Users: r.users, Vault: r.vault, Capture: r.capture, Mail: r.mail, Doctor: doctor, Outbox: r.box, Audit: r.audit, DB: db, Letters: letters,
@@ -92,6 +92,20 @@ func empty(t *testing.T, db *store.DB, clock *storetest.Clock) *rig {
 	r.srv = httptest.NewTLSServer(server.Chain(r.site.Handler(), server.ChainConfig{Log: quiet}))
 	t.Cleanup(r.srv.Close)
 	return r
+}
+
+// noteTest writes a test mail into the journal of letters.
+func (r *rig) noteTest(ctx context.Context, s diagnose.Sent) error {
+	state := outbox.Failed
+	if s.Accepted {
+		state = outbox.Accepted
+	}
+	return r.box.Note(ctx, outbox.Sent{
+		Kind: letter.KindTest, MessageID: s.MessageID, To: outbox.Recipient{Address: s.To.Spec()}, Subject: s.Subject, Took: s.Took,
+		MaybeSent: s.MaybeSent, Outcome: outbox.Outcome{
+			State: state, Stage: s.Stage, Code: s.Code, Enhanced: s.Enhanced, Reply: s.Reply, Advice: s.Advice, QueueID: s.QueueID, Server: s.Server,
+		},
+	})
 }
 
 // stored are the accounts of a rig as mail uses them.

@@ -112,6 +112,27 @@ type Config struct {
 	Now func() time.Time
 	// Limit bounds a whole test; 0 means 28 seconds.
 	Limit time.Duration
+	// Note writes down what came of a mail that was handed over, for the
+	// journal. Nil means that none is kept.
+	Note func(ctx context.Context, s Sent) error
+}
+
+// Sent is a test mail and what a server said to it.
+type Sent struct {
+	// To has the name of nobody.
+	To        message.Address
+	MessageID string
+	Subject   string
+	Accepted  bool
+	// MaybeSent tells that a mail that was not accepted may have arrived.
+	MaybeSent bool
+	// Stage, Code, Enhanced, Reply and QueueID are what the server said, where;
+	// Advice is what it means.
+	Stage, Enhanced, Reply, QueueID, Advice string
+	Code                                    int
+	// Server is "host:port".
+	Server string
+	Took   time.Duration
 }
 
 // Doctor tests mail servers. It is safe for use by several goroutines.
@@ -123,6 +144,7 @@ type Doctor struct {
 	random  io.Reader
 	now     func() time.Time
 	limit   time.Duration
+	note    func(ctx context.Context, s Sent) error
 	table   *verdict.Table
 }
 
@@ -132,7 +154,7 @@ func New(c Config) (*Doctor, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Doctor{mail: c.Mail, letters: c.Letters, db: c.DB, resolve: c.Resolve, random: c.Random, now: c.Now, limit: c.Limit, table: table}
+	d := &Doctor{mail: c.Mail, letters: c.Letters, db: c.DB, resolve: c.Resolve, random: c.Random, now: c.Now, limit: c.Limit, note: c.Note, table: table}
 	if d.resolve == nil {
 		d.resolve = net.DefaultResolver.LookupHost
 	}
@@ -144,6 +166,9 @@ func New(c Config) (*Doctor, error) {
 	}
 	if d.limit <= 0 {
 		d.limit = usualLimit
+	}
+	if d.note == nil {
+		d.note = func(context.Context, Sent) error { return nil }
 	}
 	return d, nil
 }
@@ -196,7 +221,7 @@ type test struct {
 	transcript *smtp.Transcript
 	report     Report
 	// order are the keys of the steps as they will come.
-	order    []string
+	order     []string
 	host      string
 	transport mail.Transport
 	certEnds  time.Time
@@ -386,19 +411,23 @@ func (t *test) encrypted(e smtp.Event) Step {
 
 // mail sends the test letter and tells the three last steps.
 func (t *test) mail(ctx context.Context, conn *smtp.Conn, transport mail.Transport) (bool, error) {
-	body, err := t.letter(ctx, transport)
+	body, sent, err := t.letter(ctx, transport)
 	if err != nil {
 		return false, err
 	}
 	sub := smtp.Submission{From: transport.From.Spec(), To: []string{t.to.Spec()}, Body: body}
 	var result smtp.Result
+	began := time.Now()
 	err = conn.Send(ctx, []smtp.Submission{sub}, func(_ int, r smtp.Result) { result = r })
-	if result.Err == nil && err != nil {
-		t.fail(err)
-		return false, nil
-	}
 	if result.Err != nil {
-		t.fail(result.Err)
+		err = result.Err
+	}
+	sent.Took = time.Since(began)
+	if err := t.noteSent(ctx, sent, result, err); err != nil {
+		return false, err
+	}
+	if err != nil {
+		t.fail(err)
 		return false, nil
 	}
 	t.end(Step{Key: StepSender, State: OK, Detail: transport.From.Spec()})
@@ -411,7 +440,30 @@ func (t *test) mail(ctx context.Context, conn *smtp.Conn, transport mail.Transpo
 	return true, nil
 }
 
-func (t *test) letter(ctx context.Context, transport mail.Transport) ([]byte, error) {
+// noteSent has the mail written down, also where the person who wanted it is
+// gone: it was sent all the same, unless they cancelled it before.
+func (t *test) noteSent(ctx context.Context, s Sent, result smtp.Result, failure error) error {
+	s.To, s.Server = t.to, t.report.Server
+	if failure == nil {
+		s.Accepted, s.Advice = true, "The mail server accepted it."
+		s.Stage, s.Code, s.Enhanced = string(smtp.StageContent), result.Reply.Code, result.Reply.Enhanced
+		s.Reply, s.QueueID = result.Reply.String(), result.QueueID
+		return t.doctor.note(context.WithoutCancel(ctx), s)
+	}
+	var e *smtp.Error
+	if errors.As(failure, &e) && e.Kind == smtp.KindCancelled && !e.Uncertain {
+		return nil
+	}
+	v := t.doctor.table.Decide(failure, t.host)
+	s.Advice = strings.TrimSpace(v.Meaning + " " + v.Mend)
+	if e != nil {
+		s.MaybeSent, s.Stage, s.Code, s.Enhanced, s.Reply = e.Uncertain, string(e.Stage), e.Code, e.Enhanced, e.Reply()
+	}
+	return t.doctor.note(context.WithoutCancel(ctx), s)
+}
+
+// letter builds the mail. What it returns with it is not sent yet.
+func (t *test) letter(ctx context.Context, transport mail.Transport) ([]byte, Sent, error) {
 	var content letter.Content
 	var domain string
 	var when time.Time
@@ -429,11 +481,11 @@ func (t *test) letter(ctx context.Context, transport mail.Transport) ([]byte, er
 		return err
 	})
 	if err != nil {
-		return nil, err
+		return nil, Sent{}, err
 	}
 	id, err := message.NewMessageID(domain, t.doctor.random)
 	if err != nil {
-		return nil, fault.Internal(err)
+		return nil, Sent{}, fault.Internal(err)
 	}
 	parts := message.Parts{
 		From: transport.From, To: t.to, ReplyTo: transport.ReplyTo, Subject: content.Subject, Text: content.Text.Reveal(),
@@ -442,7 +494,8 @@ func (t *test) letter(ctx context.Context, transport mail.Transport) ([]byte, er
 	if len(content.Logo) > 0 {
 		parts.Inline = []message.Image{{ID: letter.LogoID, Type: content.LogoType, Data: content.Logo}}
 	}
-	return message.Build(parts)
+	body, err := message.Build(parts)
+	return body, Sent{MessageID: id, Subject: content.Subject}, err
 }
 
 // fail ends the step at which err stands, and those before it that went well

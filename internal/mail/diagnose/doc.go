@@ -8,5 +8,6 @@
 //
 // The package refuses to guess: what a failure means comes from package verdict
 // and, for certificates, package trust. It stores nothing; a passed test gives
-// a token with which exactly these values can be saved.
+// a token with which exactly these values can be saved, and whoever keeps the
+// journal of letters hears of a mail that was handed over.
 package diagnose

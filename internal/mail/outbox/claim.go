@@ -105,9 +105,7 @@ func (o *Outbox) claimOne(tx *store.Tx, s stored, lease time.Duration, sender st
 	if err != nil {
 		return nil, err
 	}
-	_, err = tx.Exec(`INSERT INTO outbox_attempt (letter_id, attempt, began_at, ended_at, state, stage, code, enhanced, reply, advice, server)
-		VALUES ($1, $2, $3, 0, 'sending', '', 0, '', '', '', '')`, s.id, s.attempt+1, store.Micros(now))
-	if err != nil {
+	if err := insertAttempt(tx, s.id, s.attempt+1, now); err != nil {
 		return nil, err
 	}
 	c := Claim{
@@ -116,6 +114,12 @@ func (o *Outbox) claimOne(tx *store.Tx, s stored, lease time.Duration, sender st
 		Content: contentOf(s, content),
 	}
 	return &c, nil
+}
+
+func insertAttempt(tx *store.Tx, id string, attempt int64, began time.Time) error {
+	_, err := tx.Exec(`INSERT INTO outbox_attempt (letter_id, attempt, began_at, ended_at, state, stage, code, enhanced, reply, advice, server)
+		VALUES ($1, $2, $3, 0, 'sending', '', 0, '', '', '', '')`, id, attempt, store.Micros(began))
+	return err
 }
 
 // countTries returns how many earlier attempts count against a letter.
@@ -177,11 +181,11 @@ func (o *Outbox) Record(ctx context.Context, outcomes ...Outcome) error {
 	return o.db.Update(ctx, func(tx *store.Tx) error {
 		var failed []Outcome
 		for _, out := range outcomes {
-			changed, err := record(tx, out)
+			state, err := record(tx, out)
 			if err != nil {
 				return err
 			}
-			if changed && out.State == Failed {
+			if state == Failed {
 				failed = append(failed, out)
 			}
 		}
@@ -211,8 +215,9 @@ func (o *Outbox) lost(tx *store.Tx, id, action, why, reply string) error {
 	})
 }
 
-// record stores one outcome; changed is false where it was dropped.
-func record(tx *store.Tx, out Outcome) (changed bool, err error) {
+// record stores one outcome and returns the state of the letter with it, "" where
+// it was dropped.
+func record(tx *store.Tx, out Outcome) (State, error) {
 	now := store.Micros(tx.Now())
 	notBefore := store.Micros(out.RetryAt)
 	if notBefore == 0 {
@@ -225,17 +230,34 @@ func record(tx *store.Tx, out Outcome) (changed bool, err error) {
 		string(out.State), notBefore, out.Stage, out.Code, out.Enhanced, out.Reply, out.Advice, out.QueueID, out.Server, now,
 		out.State == Uncertain || out.State == Accepted, out.ID, out.Attempt)
 	if err != nil || n == 0 {
-		return false, err
+		return "", err
 	}
-	if out.State.Final() {
-		if err := wipe(tx, out.ID, out.State); err != nil {
-			return false, err
+	state := out.State
+	if state != Accepted {
+		over, err := cancelled(tx, out.ID)
+		if err != nil {
+			return "", err
+		}
+		if over {
+			state = Cancelled
+		}
+	}
+	if state.Final() {
+		if err := wipe(tx, out.ID, state); err != nil {
+			return "", err
 		}
 	}
 	_, err = tx.Exec(`UPDATE outbox_attempt SET ended_at = $1, state = $2, stage = $3, code = $4, enhanced = $5, reply = $6, advice = $7, server = $8
 		WHERE letter_id = $9 AND attempt = $10`,
 		now, string(out.State), out.Stage, out.Code, out.Enhanced, out.Reply, out.Advice, out.Server, out.ID, out.Attempt)
-	return true, err
+	return state, err
+}
+
+// cancelled ends a letter that CancelFor met while it was being sent, which has
+// no time left since; the attempt is over. It reports whether it is one.
+func cancelled(tx *store.Tx, id string) (bool, error) {
+	n, err := tx.Exec(`UPDATE outbox_letter SET state = 'cancelled', advice = $1 WHERE id = $2 AND expires_at = 0`, unwanted, id)
+	return n > 0, err
 }
 
 // Expire ends letters whose time is over, whether the gate is open or not,
@@ -243,27 +265,41 @@ func record(tx *store.Tx, out Outcome) (changed bool, err error) {
 func (o *Outbox) Expire(ctx context.Context) (int, error) {
 	var n int
 	err := o.db.Update(ctx, func(tx *store.Tx) error {
-		over, err := store.All(tx, func(r store.Row) (id string, err error) { return id, r.Scan(&id) },
-			`SELECT id FROM outbox_letter WHERE expires_at <= $1 AND (state IN ('queued', 'deferred', 'uncertain')
+		over, err := store.All(tx, func(r store.Row) (l ended, err error) { return l, r.Scan(&l.id, &l.cancelled) },
+			`SELECT id, expires_at = 0 FROM outbox_letter WHERE expires_at <= $1 AND (state IN ('queued', 'deferred', 'uncertain')
 				OR state = 'sending' AND lease_until <= $1) ORDER BY expires_at LIMIT 500`, store.Micros(tx.Now()))
 		if err != nil {
 			return err
 		}
 		n = len(over)
 		const why = "It was not delivered while it was still of use."
-		for _, id := range over {
-			if err := finish(tx, id, Expired, why, false); err != nil {
+		for _, l := range over {
+			state, advice := Expired, why
+			if l.cancelled {
+				state, advice = Cancelled, unwanted
+			}
+			if err := finish(tx, l.id, state, advice, false); err != nil {
 				return err
 			}
 		}
-		for _, id := range over {
-			if err := o.lost(tx, id, "letter.expired", why, ""); err != nil {
+		for _, l := range over {
+			if l.cancelled {
+				continue // nobody misses it
+			}
+			if err := o.lost(tx, l.id, "letter.expired", why, ""); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
 	return n, err
+}
+
+// ended is a letter whose time is over, or that was cancelled while a process
+// that died was sending it.
+type ended struct {
+	id        string
+	cancelled bool
 }
 
 // Recover makes letters that a dead process of this installation had claimed
