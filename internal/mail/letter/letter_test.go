@@ -123,7 +123,7 @@ func TestAccessURL(t *testing.T) {
 	for in, want := range map[string]string{
 		"https://vault.example.org:7272": "https://vault.example.org:7272",
 		" https://Vault.Example.org/ ":   "https://vault.example.org",
-		"https://example.org/vault/":     "https://example.org/vault",
+		"https://example.org:443///":     "https://example.org:443",
 		"http://localhost:8080":          "http://localhost:8080",
 		"https://192.0.2.1:7272":         "https://192.0.2.1:7272",
 		"https://[2001:db8::1]:7272":     "https://[2001:db8::1]:7272",
@@ -135,7 +135,7 @@ func TestAccessURL(t *testing.T) {
 	}
 	for _, in := range []string{
 		"", "vault.example.org", "http://vault.example.org", "https://", "https://u:p@example.org", "https://example.org?x=1",
-		"https://example.org#x", "javascript:alert(1)", "https://exa mple.org", "https://example.org/\"onx", "ftp://example.org",
+		"https://example.org#x", "https://example.org/vault", "https://example.org/vault/", "https://example.org/%2e", "javascript:alert(1)", "https://exa mple.org", "https://example.org/\"onx", "ftp://example.org",
 		"https://example.org\r\nX: y", "https://example.org:99999999999",
 	} {
 		got, err := letter.CheckAccessURL(in)

@@ -87,8 +87,8 @@ func group(code string) string {
 }
 
 // CheckAccessURL returns the normal form of an Access URL: scheme https, or
-// http where the host is this machine; a host; nothing else but a port and a
-// path prefix. The error is a fault against the field "access_url".
+// http where the host is this machine; a host; nothing else but a port. There
+// is no path, since the pages link to each other from the root. The error is a fault against the field "access_url".
 func CheckAccessURL(text string) (string, error) {
 	refuse := func(sentence string) (string, error) { return "", fault.Invalid("access_url", sentence) }
 	text = strings.TrimRight(strings.TrimSpace(text), "/")
@@ -107,6 +107,8 @@ func CheckAccessURL(text string) (string, error) {
 		return refuse("Leave user name and password out of the address.")
 	case u.RawQuery != "" || u.Fragment != "" || strings.ContainsAny(text, "?#"):
 		return refuse("Leave out everything from ? or # on.")
+	case u.Path != "":
+		return refuse("Leave out the path after the host: Sealpost needs a host name of its own and does not work below a path.")
 	}
 	if port := u.Port(); port != "" {
 		if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {
