@@ -169,3 +169,11 @@ func TestThePasswordMeterAnswersAsTheServerJudges(t *testing.T) {
 		}
 	}
 }
+
+// A browser's name is cut, not broken: half a character could not be stored.
+func TestALongBrowserNameSignsIn(t *testing.T) {
+	r, _ := ready(t)
+	b := r.browser()
+	b.header.Set("User-Agent", strings.Repeat("a", 199)+"é and more")
+	b.post("/sign-in", "login", "grace", "password", goodPassword).leads("/")
+}

@@ -69,10 +69,11 @@ func (s *Site) enter(v *visit) error {
 
 var errNothing = fault.NotFound("There is nothing at this address, or nothing that you may see.")
 
-// agentOf returns the browser's name as the audit log keeps it.
+// agentOf returns the browser's name as the audit log keeps it. The cut may
+// fall inside a character: what is left of it goes too.
 func agentOf(r *http.Request) string {
 	agent := strings.ToValidUTF8(r.UserAgent(), "")
-	return agent[:min(len(agent), 200)]
+	return strings.ToValidUTF8(agent[:min(len(agent), 200)], "")
 }
 
 // parse reads the form.
