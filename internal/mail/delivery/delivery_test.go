@@ -12,6 +12,7 @@ import (
 	"github.com/sealpost/sealpost/internal/mail"
 	"github.com/sealpost/sealpost/internal/mail/capture"
 	"github.com/sealpost/sealpost/internal/mail/delivery"
+	"github.com/sealpost/sealpost/internal/mail/letter"
 	"github.com/sealpost/sealpost/internal/mail/outbox"
 	"github.com/sealpost/sealpost/internal/mail/smtptest"
 	"github.com/sealpost/sealpost/internal/store"
@@ -593,5 +594,33 @@ func TestTheServersCertificateIsNoted(t *testing.T) {
 		if got := r.profile().ServerCertificateEnds; !got.Equal(in90) {
 			r.t.Errorf("after a probe it ends at %v, want %v", got, in90)
 		}
+	})
+}
+
+// While the server takes its time the user is deleted, or asks for a newer
+// link. An answer that puts the letter off must not bring it to them later.
+func TestALetterThatIsCancelledWhileItIsSentDoesNotComeLater(t *testing.T) {
+	each(t, func(r *rig) {
+		r.server(func(a smtptest.Asked) string {
+			if a.Verb != "CONTENT" {
+				return ""
+			}
+			err := r.db.Update(r.t.Context(), func(tx *store.Tx) error { return r.box.CancelFor(tx, "u-ada", letter.KindPasswordReset) })
+			if err != nil {
+				r.t.Error(err)
+			}
+			return "451 4.3.0 later"
+		})
+		id := r.add("ada", reset())
+		r.run()
+		if row := r.want(id, outbox.Cancelled); row.Attempts != 1 || row.Reply == "" {
+			r.t.Errorf("the journal says %+v", row)
+		}
+		r.server(nil)
+		for range 5 {
+			r.clock.Advance(5 * time.Minute)
+			r.run()
+		}
+		r.wantReceived("ada", 0)
 	})
 }

@@ -212,7 +212,11 @@ func messageDomain(tx *store.Tx, letters *letter.Catalogue) string {
 	return site.MessageDomain()
 }
 
-// CancelFor cancels the letters of the given kinds that a user has waiting.
+// unwanted is what a cancelled letter says.
+const unwanted = "A newer letter took its place, or it is no longer needed."
+
+// CancelFor cancels the letters of the given kinds that a user has waiting. One
+// that is being sent at this moment gets no further attempt.
 func (o *Outbox) CancelFor(tx *store.Tx, userID string, kinds ...string) error {
 	if userID == "" {
 		return nil
@@ -220,7 +224,12 @@ func (o *Outbox) CancelFor(tx *store.Tx, userID string, kinds ...string) error {
 	for _, kind := range kinds {
 		_, err := tx.Exec(`UPDATE outbox_letter SET state = 'cancelled', sealed = $1, changed_at = $2, advice = $3
 			WHERE user_id = $4 AND kind = $5 AND state IN ('queued', 'deferred', 'uncertain')`,
-			[]byte{}, store.Micros(tx.Now()), "A newer letter took its place, or it is no longer needed.", userID, kind)
+			[]byte{}, store.Micros(tx.Now()), unwanted, userID, kind)
+		if err != nil {
+			return err
+		}
+		// It is over once what came of the attempt is known: see cancelled.
+		_, err = tx.Exec(`UPDATE outbox_letter SET expires_at = 0 WHERE user_id = $1 AND kind = $2 AND state = 'sending'`, userID, kind)
 		if err != nil {
 			return err
 		}

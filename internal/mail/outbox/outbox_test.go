@@ -444,3 +444,56 @@ func TestLettersThatWillNotArriveAreAudited(t *testing.T) {
 		}
 	})
 }
+
+// What is being sent cannot be called back, but it must not be tried again:
+// its user is gone, or its link is dead.
+func TestALetterThatIsCancelledOnItsWayIsNotTriedAgain(t *testing.T) {
+	each(t, func(r *rig) {
+		for _, tt := range []struct {
+			outcome, want outbox.State
+			maybe         bool
+		}{
+			{outbox.Deferred, outbox.Cancelled, false},
+			{outbox.Queued, outbox.Cancelled, false},
+			{outbox.Uncertain, outbox.Cancelled, true},
+			{outbox.Failed, outbox.Cancelled, false},
+			{outbox.Accepted, outbox.Accepted, true},
+		} {
+			id := r.add("ada", changed())
+			c := r.claim(1)[0]
+			r.update(func(tx *store.Tx) error { return r.box.CancelFor(tx, "u-ada", letter.KindPasswordChanged) })
+			if got := r.row(id); got.State != outbox.Sending {
+				r.t.Fatalf("while it is sent it is %s", got.State)
+			}
+			r.must(r.box.Record(r.t.Context(), outbox.Outcome{ID: id, Attempt: c.Attempt, State: tt.outcome, RetryAt: r.clock.Now().Add(time.Minute)}))
+			got := r.row(id)
+			if got.State != tt.want || got.MaybeSent != tt.maybe || got.CanResend {
+				r.t.Errorf("%s became %+v", tt.outcome, got)
+			}
+			r.clock.Advance(2 * time.Hour)
+			if len(r.claim(1)) != 0 {
+				r.t.Errorf("%s is sent again", tt.outcome)
+			}
+		}
+		// The process that was sending it dies.
+		id := r.add("ada", changed())
+		r.claim(1)
+		r.update(func(tx *store.Tx) error { return r.box.CancelFor(tx, "u-ada", letter.KindPasswordChanged) })
+		r.clock.Advance(2 * time.Minute)
+		if len(r.claim(1)) != 0 {
+			r.t.Error("it is sent again after its process died")
+		}
+		n, err := r.box.Expire(r.t.Context())
+		r.must(err)
+		if got := r.row(id); n != 1 || got.State != outbox.Cancelled || !got.MaybeSent {
+			r.t.Errorf("%d ended, it is %+v", n, got)
+		}
+		for _, action := range []string{"letter.failed", "letter.expired"} {
+			page, err := r.audit.Search(r.t.Context(), admin, audit.Filter{Action: action})
+			r.must(err)
+			if len(page.Entries) != 0 {
+				r.t.Errorf("a letter that nobody wants is missed: %+v", page.Entries)
+			}
+		}
+	})
+}
