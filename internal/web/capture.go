@@ -64,20 +64,26 @@ func (s *Site) capturedMail(v *visit) error {
 	if s.Capture == nil {
 		return errNothing
 	}
-	m, c, err := s.Capture.Get(v.ctx(), v.by, v.id("id"))
+	m, attached, err := s.Capture.Envelope(v.ctx(), v.by, v.id("id"))
 	if err != nil {
 		return err
 	}
-	p := &page.CaptureMail{
-		Mail: capturedRow(m), View: viewOf(v.text("view"), m.HasHTML), HasHTML: m.HasHTML, Text: c.Text, Headers: c.Headers, Ask: v.text("ask"),
-		Source: strings.ToValidUTF8(string(c.Source[:min(len(c.Source), maxShown)]), "\ufffd"), Cut: len(c.Source) > maxShown,
-	}
+	p := &page.CaptureMail{Mail: capturedRow(m), View: viewOf(v.text("view"), m.HasHTML), HasHTML: m.HasHTML, Ask: v.text("ask")}
 	p.Title, p.Crumbs = m.Subject, []page.Crumb{{Name: "Admin", Path: "/admin"}, {Name: "Capture mailbox", Path: capturePath}}
 	if p.Title == "" {
 		p.Title = "(no subject)"
 	}
-	for _, a := range c.Attachments {
-		p.Attachments = append(p.Attachments, page.CapturedPart{Name: a.Name, Type: a.Type, Size: len(a.Data)})
+	for _, a := range attached {
+		p.Attachments = append(p.Attachments, page.CapturedPart(a))
+	}
+	// The letter as HTML is opened by the frame that shows it.
+	if p.View != "html" {
+		_, c, err := s.Capture.Get(v.ctx(), v.by, m.ID)
+		if err != nil {
+			return err
+		}
+		p.Text, p.Headers, p.Cut = c.Text, c.Headers, len(c.Source) > maxShown
+		p.Source = strings.ToValidUTF8(string(c.Source[:min(len(c.Source), maxShown)]), "\ufffd")
 	}
 	h := v.w.Header()
 	h.Set("Content-Security-Policy", h.Get("Content-Security-Policy")+"; frame-src 'self'")

@@ -156,6 +156,34 @@ func (m *Mailbox) Get(ctx context.Context, by actor.Actor, id string) (Mail, Con
 	return mail, parse(source), nil
 }
 
+// Attached describes a file that came with a letter.
+type Attached struct {
+	Name, Type string
+	Size       int
+}
+
+// Envelope returns a letter and what came with it, but nothing of what it says,
+// which is why it is not audited.
+func (m *Mailbox) Envelope(ctx context.Context, by actor.Actor, id string) (Mail, []Attached, error) {
+	if err := may(by); err != nil {
+		return Mail{}, nil, err
+	}
+	var mail Mail
+	var source []byte
+	err := m.db.View(ctx, func(tx *store.Tx) (err error) {
+		mail, source, err = m.read(tx, id)
+		return err
+	})
+	if err != nil {
+		return Mail{}, nil, err
+	}
+	var attached []Attached
+	for _, a := range parse(source).Attachments {
+		attached = append(attached, Attached{a.Name, a.Type, len(a.Data)})
+	}
+	return mail, attached, nil
+}
+
 // Source returns a letter as it came, for a file. That is audited first.
 func (m *Mailbox) Source(ctx context.Context, by actor.Actor, id string) ([]byte, error) {
 	_, source, err := m.open(ctx, by, id, "capture.downloaded")
@@ -168,23 +196,29 @@ func (m *Mailbox) open(ctx context.Context, by actor.Actor, id, action string) (
 	}
 	var mail Mail
 	var source []byte
-	err := m.db.Update(ctx, func(tx *store.Tx) error {
-		var sealed []byte
-		var err error
-		if mail, sealed, err = selectMail(tx, id); err != nil {
+	err := m.db.Update(ctx, func(tx *store.Tx) (err error) {
+		if mail, source, err = m.read(tx, id); err != nil {
 			return err
 		}
-		v, err := m.keys.Open(tx, place(id), sealed)
-		if err != nil {
-			return err
-		}
-		source = []byte(v.Reveal())
 		return m.audit.Append(tx, by, event(action, mail))
 	})
 	if err != nil {
 		return Mail{}, nil, err
 	}
 	return mail, source, nil
+}
+
+// read returns a letter and its source.
+func (m *Mailbox) read(tx *store.Tx, id string) (Mail, []byte, error) {
+	mail, sealed, err := selectMail(tx, id)
+	if err != nil {
+		return Mail{}, nil, err
+	}
+	v, err := m.keys.Open(tx, place(id), sealed)
+	if err != nil {
+		return Mail{}, nil, err
+	}
+	return mail, []byte(v.Reveal()), nil
 }
 
 func event(action string, mail Mail) audit.Event {

@@ -366,3 +366,25 @@ func TestSealedColumnsAreNamed(t *testing.T) {
 		t.Errorf("got %+v", got)
 	}
 }
+
+// What a page shows around a letter tells nothing of what it says.
+func TestTheEnvelopeIsNoOpening(t *testing.T) {
+	each(t, nil, func(r *rig) {
+		r.send([]byte("From: a@example.org\r\nSubject: Files\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=x\r\n\r\n"+
+			"--x\r\nContent-Type: text/plain\r\n\r\nsecret words\r\n"+
+			"--x\r\nContent-Type: text/csv\r\nContent-Disposition: attachment; filename=\"list.csv\"\r\n\r\na,b\r\n--x--\r\n"), "ada@example.org")
+		id := r.list(capture.Filter{}).Mails[0].ID
+		mail, attached, err := r.box.Envelope(r.t.Context(), admin, id)
+		r.must(err)
+		if mail.Subject != "Files" || len(attached) != 1 || attached[0] != (capture.Attached{Name: "list.csv", Type: "text/csv", Size: 3}) {
+			r.t.Errorf("got %+v with %+v", mail, attached)
+		}
+		if n := len(r.audited("capture.opened")); n != 0 {
+			r.t.Errorf("%d openings are audited", n)
+		}
+		by := actor.Actor{Kind: actor.KindUser, UserID: "u", Role: actor.PasswordAuditor}
+		if _, _, err := r.box.Envelope(r.t.Context(), by, id); !fault.Is(err, fault.KindDenied) {
+			r.t.Errorf("without the permission: %v", err)
+		}
+	})
+}
