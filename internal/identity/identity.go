@@ -14,6 +14,7 @@ import (
 	"github.com/sealpost/sealpost/internal/actor"
 	"github.com/sealpost/sealpost/internal/audit"
 	"github.com/sealpost/sealpost/internal/fault"
+	"github.com/sealpost/sealpost/internal/identity/guess"
 	"github.com/sealpost/sealpost/internal/keyring"
 	"github.com/sealpost/sealpost/internal/mail/letter"
 	"github.com/sealpost/sealpost/internal/mail/outbox"
@@ -74,7 +75,7 @@ type Service struct {
 	Config
 	pool *pool
 	// words is read when the first password is judged: a start pays nothing.
-	words func() *dictionary
+	words func() *guess.Dictionary
 	// decoy is a hash that no password fits, checked in place of the one that
 	// an unknown user does not have.
 	decoy string
@@ -100,7 +101,7 @@ func New(c Config) (*Service, error) {
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}
-	s := &Service{Config: c, pool: newPool(), words: sync.OnceValue(newDictionary)}
+	s := &Service{Config: c, pool: newPool(), words: sync.OnceValue(guess.New)}
 	salt, err := s.bytes(saltSize)
 	if err != nil {
 		return nil, err

@@ -77,7 +77,7 @@ func FuzzCheckPassword(f *testing.F) {
 // TestTheListOfKnownPasswords holds the list's form: small, each word once,
 // and none of it taken, also not doubled and with a year.
 func TestTheListOfKnownPasswords(t *testing.T) {
-	list, err := os.ReadFile("passwords.txt")
+	list, err := os.ReadFile("guess/passwords.txt")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -33,6 +33,8 @@ var table = map[string]room{
 	"internal/worker":    {1, "", "loops know nothing of what they run"},
 	"internal/config":    {1, "internal/secret internal/fault", "the operator's words are read before any room exists"},
 
+	"internal/identity/guess": {1, "", "how soon a password is guessed is reckoning alone"},
+
 	"internal/mail/message": {1, "internal/fault", "bytes from parts; no store, no keys"},
 
 	"internal/store":      {2, "internal/fault internal/secret", "engines know no domain"},
@@ -53,7 +55,7 @@ var table = map[string]room{
 	"internal/mail/delivery": {6, "internal/mail internal/mail/outbox internal/mail/letter internal/mail/message internal/mail/verdict internal/mail/smtp internal/worker internal/audit internal/store internal/failpoint ground", "only delivery writes down what became of a letter"},
 	"internal/mail/diagnose": {6, "internal/mail internal/mail/letter internal/mail/message internal/mail/smtp internal/mail/trust internal/mail/verdict internal/audit internal/store ground", "the test asks the same client that delivers"},
 	"internal/mail/capture":  {6, "internal/store internal/worker internal/keyring internal/audit ground", "the capture mailbox is a mail server like another"},
-	"internal/identity":      {6, "internal/store internal/keyring internal/audit internal/mail/outbox internal/mail/letter internal/mail/message internal/failpoint ground", "users cause letters; they do not send them"},
+	"internal/identity":      {6, "internal/identity/guess internal/store internal/keyring internal/audit internal/mail/outbox internal/mail/letter internal/mail/message internal/failpoint ground", "users cause letters; they do not send them"},
 
 	"internal/vault": {7, "internal/identity internal/store internal/keyring internal/audit internal/mail/outbox internal/mail/letter internal/failpoint ground", "the vault's rules in one place"},
 
