@@ -297,6 +297,25 @@ users:
 	})
 }
 
+// An owner's role is not taken down by a file either, and the reason is told.
+func TestAnOwnerKeepsARoleThatMayOwn(t *testing.T) {
+	each(t, func(r *rig) {
+		const file = `
+version: 1
+access_url: https://v.example.org
+users: [{login: olga, name: Olga, email: olga@example.org, role: password_administrator}]
+`
+		r.apply(file+"resources: [{name: Router, owner: olga}]", nil)
+		p, err := r.plan(strings.Replace(file, "role: password_administrator", "role: password_user", 1), nil)
+		r.must(err)
+		n, err := p.Apply(r.ctx(), func(blueprint.Step) {})
+		const want = `user "olga": Olga owns one resource, which this role may not. Let them transfer that first, under Resources.`
+		if n != 0 || fault.Sentence(err) != want {
+			r.t.Errorf("%d steps, %q, want %q", n, fault.Sentence(err), want)
+		}
+	})
+}
+
 func TestAnOldPlanIsRefused(t *testing.T) {
 	each(t, func(r *rig) {
 		s := secrets{"env:RELAY": []byte("canary-1"), "file:ca.pem": certificate(r.t, "Example CA")}
