@@ -92,6 +92,8 @@ type Draft struct {
 	resealed bool
 	// consent tells that somebody who may use the account must be asking.
 	consent bool
+	// tester is who wants it tested.
+	tester actor.Actor
 }
 
 const (
@@ -337,6 +339,7 @@ func (s *Service) preview(ctx context.Context, by actor.Actor, c Change) (Draft,
 	if err == nil && d.consent {
 		err = s.mayUse(ctx, by, d.Profile.AccountID)
 	}
+	d.tester = by
 	return d, err
 }
 

@@ -432,3 +432,54 @@ func TestMailGoesAnotherWayAfterAProofOnly(t *testing.T) {
 		}
 	})
 }
+
+// A test of what is stored is as good as one before saving. A test of anything
+// else says nothing of it.
+func TestAPassedTestOfWhatIsStoredCounts(t *testing.T) {
+	each(t, func(r *rig) {
+		for name, stored := range map[string]mail.Change{"typed": typed(), "account": account(), "none": func() mail.Change {
+			c := keep(typed())
+			c.Auth, c.Username, c.Mechanism = mail.AuthNone, "", ""
+			return c
+		}()} {
+			saved := r.save(stored)
+			for other, change := range map[string]func(*mail.Change){
+				"port":   func(c *mail.Change) { c.Port = 2525 },
+				"sender": func(c *mail.Change) { c.SenderAddress = "other@example.org" },
+				"trust":  func(c *mail.Change) { c.Trust = []mail.Candidate{{DER: r.ca.Raw, Mode: "anchor"}} },
+				"password": func(c *mail.Change) {
+					c.Auth, c.Username, c.Password.Value = mail.AuthTyped, "robot", secret.New("another")
+				},
+			} {
+				c := stored
+				if c.Auth == mail.AuthTyped || other == "password" {
+					c.Password = mail.Password{Action: mail.Replace, Value: secret.New(password)}
+				}
+				change(&c)
+				r.pass(c)
+				if !r.active().TestedAt.IsZero() {
+					r.t.Fatalf("%s: a test of another %s counts", name, other)
+				}
+				r.clock.Advance(time.Minute)
+			}
+			r.pass(saved.Change())
+			p := r.active()
+			if p.SavedAnyway() || !p.TestedAt.Equal(r.clock.Now()) || !p.ServerCertificateEnds.Equal(r.clock.Now().Add(100*24*time.Hour)) || p.Revision != saved.Revision {
+				r.t.Errorf("%s: after the test it is %+v", name, p)
+			}
+			entry := r.audited("mail.tested")[0]
+			if text := audit.DetailText(entry.Detail); entry.Actor.Login != "grace" || text != "outcome: passed; saved settings: count as tested" {
+				r.t.Errorf("%s: the audit says %+v", name, entry)
+			}
+		}
+		// Nobody may use the account with these certificates yet.
+		r.save(account())
+		_, err := r.imports(other, trust.ModeAnchor, secret.Value{}, r.ca)
+		r.must(err)
+		c := r.active().Change()
+		r.pass(c)
+		if !r.active().TestedAt.IsZero() {
+			r.t.Error("a test of what is not allowed yet counts")
+		}
+	})
+}

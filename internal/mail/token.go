@@ -45,20 +45,59 @@ func (d Draft) values() string {
 }
 
 // Passed returns the token with which the values of a draft can be saved for
-// the next 30 minutes. certEnds is the end of the server's certificate, zero
+// the next 30 minutes. Where they are the stored ones, those count as tested at
+// once, which is audited. certEnds is the end of the server's certificate, zero
 // without TLS.
 func (s *Service) Passed(ctx context.Context, d Draft, certEnds time.Time) (string, error) {
 	var token string
-	err := s.db.View(ctx, func(tx *store.Tx) error {
+	err := s.db.Update(ctx, func(tx *store.Tx) error {
 		head := make([]byte, tokenHead)
 		binary.BigEndian.PutUint64(head[8:], uint64(store.Micros(tx.Now())))
 		binary.BigEndian.PutUint64(head[16:], uint64(store.Micros(certEnds)))
 		mac, version, err := s.keys.MAC(tx, keyring.PurposeMail, 0, tokenBytes(head[8:], d))
 		binary.BigEndian.PutUint64(head, uint64(version))
 		token = base64.RawURLEncoding.EncodeToString(append(head, mac...))
-		return err
+		if err != nil {
+			return err
+		}
+		return s.markTested(tx, d, certEnds)
 	})
 	return token, err
+}
+
+// markTested notes that the stored settings passed a test, if they are those
+// of the draft. The revision stays: nobody's form is out of date for it.
+func (s *Service) markTested(tx *store.Tx, d Draft, certEnds time.Time) error {
+	st, ok, err := selectProfile(tx, true)
+	if err != nil || !ok || st.Kind != KindSMTP {
+		return err
+	}
+	same, err := s.isStored(tx, d, st)
+	if err != nil || !same {
+		return err
+	}
+	st.TestedAt, st.ServerCertificateEnds = tx.Now(), certEnds
+	if err := upsertProfile(tx, st); err != nil {
+		return err
+	}
+	return s.audit.Append(tx, d.tester, audit.Event{
+		Action: "mail.tested", Kind: "mail_server", ID: st.ID, Name: st.Server(),
+		Detail: []audit.Detail{{Name: "outcome", Value: "passed"}, {Name: "saved settings", Value: "count as tested"}},
+	})
+}
+
+// isStored reports whether a test of the draft was one of what is stored, the
+// password or the consent to use the account included.
+func (s *Service) isStored(tx *store.Tx, d Draft, st stored) (bool, error) {
+	now, err := s.storedDraft(tx, st)
+	if err != nil || d.values() != now.values() || st.Auth == AuthNone {
+		return err == nil && d.values() == now.values(), err
+	}
+	kept, err := s.opens(tx, now.Profile, now.Anchors, st.sealed)
+	if err != nil || st.Auth == AuthAccount {
+		return !kept.IsZero(), err
+	}
+	return !kept.IsZero() && kept.Equal(d.password), nil
 }
 
 // tokenBytes are what a token's MAC is over. Only a MAC of the password ever

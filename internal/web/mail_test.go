@@ -135,6 +135,33 @@ func TestSavingAnywayIsSaidAndAudited(t *testing.T) {
 	}
 }
 
+// Nobody saves again what is saved: a passed test of it is enough.
+func TestAmberGoesByAPassedTest(t *testing.T) {
+	r, grace := ready(t)
+	sink, cert := relay(t, r)
+	f := typed(sink.Port()).with("candidate", candidate("anchor", cert))
+	const untested = "The stored settings were saved without a passed test."
+	grace.send(settingsPath, f.with("do", "anyway")).leads(settingsPath).sees(http.StatusOK, untested)
+	stored := f.with("candidate", "", "password_action", "keep", "password", "")
+	grace.send(settingsPath+"/test", f.with("port", "1")).sees(http.StatusOK, "Failed", untested)
+	grace.send(settingsPath+"/test", stored).sees(http.StatusOK, "Passed", "The stored settings passed a test.").lacks("settings that passed no test")
+	grace.get(settingsPath).sees(http.StatusOK, "Delivering").lacks(untested)
+	if n := len(r.actions("mail.tested")); n != 3 {
+		t.Errorf("%d audit entries tell of two tests and what came of one", n)
+	}
+	// Our script is told too.
+	grace.send(settingsPath, f.with("do", "anyway")).leads(settingsPath).sees(http.StatusOK, untested)
+	told := ""
+	for _, line := range grace.stream(settingsPath+"/test", stored) {
+		if line["into"] == "stored-test" {
+			told, _ = line["html"].(string)
+		}
+	}
+	if told != "The stored settings passed a test." {
+		t.Errorf("our script is told %q", told)
+	}
+}
+
 func TestATestedFormIsSavedByItsToken(t *testing.T) {
 	r, grace := ready(t)
 	sink, cert := relay(t, r)

@@ -169,10 +169,25 @@ func (t *testStream) end(r diagnose.Report, err error) error {
 		t.send(testLine{End: true, Error: fault.Sentence(err)})
 		return nil
 	}
+	if err := t.stored(r); err != nil {
+		return err
+	}
 	test := mailTest(r, "", t.v.s.Now())
 	t.send(testLine{
 		End: true, Passed: r.Passed, Token: r.TestToken, HTML: t.paint("test-end", test), Transcript: t.paint("transcript", test),
 	})
+	return nil
+}
+
+// stored tells whether the stored settings count as tested now: those in the
+// form may be the same.
+func (t *testStream) stored(r diagnose.Report) error {
+	p, set, err := t.v.s.Mail.Active(t.v.ctx())
+	if err != nil || !set || !r.Passed {
+		return err
+	}
+	form := page.MailForm{Kind: string(p.Kind), Tested: !p.TestedAt.IsZero()}
+	t.send(testLine{Into: "stored-test", HTML: t.paint("stored-test", form)})
 	return nil
 }
 
