@@ -288,7 +288,7 @@ mail:
   sender: {address: vault@example.org}
   authentication:
     account: {resource: Mail, account: sender}
-  send_password_in_clear: 127.0.0.1
+  send_in_clear: 127.0.0.1
 users:
   - {login: ada, name: Ada Lovelace, email: ada@example.org, role: administrator}
   - {login: grace, name: Grace Hopper, email: grace@example.org, role: password_administrator}

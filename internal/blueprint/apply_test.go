@@ -392,7 +392,7 @@ func TestWhatDoesNotFitNamesTheLine(t *testing.T) {
 			{head + "resources:\n  - name: R\n    owner: grace\n    accounts:\n      - name: a\n        password: env:EMPTY\n", "resources[0].accounts[0].password", "line 7: "},
 			{head + "mail:\n  host: m.example.org\n  port: 99999\n  sender: {address: v@example.org}\n", "mail.port", "line 4: "},
 			{head + "mail:\n  host: m.example.org\n  sender:\n    address: nonsense\n", "mail.sender.address", "line 5: "},
-			{head + "mail:\n  host: m.example.org\n  sender: {address: v@example.org}\n  security: none\n  authentication:\n    user: u\n    password: env:RELAY\n", "mail.send_password_in_clear", "line 2: "},
+			{head + "mail:\n  host: m.example.org\n  sender: {address: v@example.org}\n  security: none\n  authentication:\n    user: u\n    password: env:RELAY\n", "mail.send_in_clear", "line 2: "},
 			{head + "mail:\n  host: m.example.org\n  sender: {address: v@example.org}\n  authentication:\n    account: {resource: none, account: a}\n", "mail.authentication.account", "line 6: "},
 			{head + "mail:\n  host: m.example.org\n  sender: {address: v@example.org}\n  authentication:\n    account: {owner: grace, resource: none, account: a}\n", "mail.authentication.account", "line 6: "},
 			{head + "mail:\n  host: m.example.org\n  sender: {address: v@example.org}\n  trusted_certificates:\n    - file:ca.pem\n    - file:key.pem\n", "mail.trusted_certificates[1]", "line 7: "},
@@ -434,10 +434,10 @@ func TestInvitationsNeedAnAccessURL(t *testing.T) {
 
 func TestClearNeedsTheServersName(t *testing.T) {
 	each(t, func(r *rig) {
-		file := strings.Replace(typed, "security: ssl", "security: none\n  send_password_in_clear: mail.example.org", 1)
+		file := strings.Replace(typed, "security: ssl", "security: none\n  send_in_clear: mail.example.org", 1)
 		s := secrets{"file:pw": []byte("canary-1")}
 		r.apply(file, s)
 		r.settled(file, s)
-		r.settled(strings.Replace(file, "  send_password_in_clear: mail.example.org\n", "", 1), s)
+		r.settled(strings.Replace(file, "  send_in_clear: mail.example.org\n", "", 1), s)
 	})
 }

@@ -68,7 +68,7 @@ func (s *Mail) change(have mail.Profile) mail.Change {
 		Revision: have.Revision, Kind: mail.KindSMTP, Host: s.Host, Port: s.Port,
 		SenderAddress: s.Sender.Address, SenderName: s.Sender.Name, ReplyTo: s.ReplyTo,
 		Auth: mail.AuthNone, Mechanism: s.Mechanism, LocalName: s.EHLOName, Timeouts: have.Timeouts,
-		ConfirmClear: s.SendPasswordInClear, Anyway: true,
+		ConfirmClear: s.SendInClear, Anyway: true,
 	}
 	if s.Server == "capture" {
 		c.Kind = mail.KindCapture
@@ -239,7 +239,7 @@ func mailPlace(field string) string {
 	case "local_name":
 		return "mail.ehlo_name"
 	case "confirm_clear":
-		return "mail.send_password_in_clear"
+		return "mail.send_in_clear"
 	case "certificate":
 		return "mail.trusted_certificates"
 	}

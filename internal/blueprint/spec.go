@@ -57,9 +57,9 @@ type Mail struct {
 	TrustedCertificates []Ref `yaml:"trusted_certificates"`
 	// PinnedCertificates are trusted by their key alone.
 	PinnedCertificates []Ref `yaml:"pinned_certificates"`
-	// SendPasswordInClear repeats the server's host name to confirm that a
-	// password may be sent without encryption.
-	SendPasswordInClear string `yaml:"send_password_in_clear"`
+	// SendInClear repeats the server's host name to confirm that letters, and
+	// the password where there is one, may be sent without encryption.
+	SendInClear string `yaml:"send_in_clear"`
 }
 
 // Sender is who letters come from.

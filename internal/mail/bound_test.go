@@ -262,10 +262,19 @@ func TestClearTextIsConfirmedByTypingTheServersName(t *testing.T) {
 		r.refuse(admin, c, "confirm_clear")
 		c.Port, c.Host = 25, newHost
 		r.refuse(admin, c, "confirm_clear")
-		// Nothing secret travels without a sign-in.
+		// Without a sign-in letters travel, with links that let people in: the
+		// same is asked, but of a relay on this machine.
 		c.Auth = mail.AuthNone
-		if p := r.save(c); p.ClearConfirmed {
-			r.t.Error("nothing was to be confirmed")
+		r.refuse(admin, c, "confirm_clear")
+		c.ConfirmClear = newHost
+		if p := r.save(c); !p.ClearConfirmed || p.InClear() || !p.Exposed() {
+			r.t.Error("the confirmation is not kept")
+		}
+		for _, near := range []string{"localhost", "127.0.0.1", "::1"} {
+			c.Host, c.ConfirmClear = near, ""
+			if p := r.save(c); p.ClearConfirmed || p.Exposed() {
+				r.t.Errorf("%s: nothing was to be confirmed", near)
+			}
 		}
 		// Back to TLS and again to clear: it is asked again.
 		c = typed()

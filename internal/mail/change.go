@@ -63,8 +63,8 @@ type Change struct {
 	Trust    []Candidate
 	Distrust []string
 
-	// ConfirmClear repeats the server's name, to accept that the password
-	// travels in clear. It is wanted once.
+	// ConfirmClear repeats the server's name, to accept that the password or
+	// letters travel in clear. It is wanted once.
 	ConfirmClear string
 	// Anyway saves without a passed test.
 	Anyway bool
@@ -163,18 +163,31 @@ func (c Change) profile(was Profile, check *fault.Check, deny []netip.Prefix) Pr
 		field string
 		d     time.Duration
 	}{
-		{"timeout_connect", c.Timeouts.Connect}, {"timeout_greeting", c.Timeouts.Greeting},
-		{"timeout_command", c.Timeouts.Command}, {"timeout_final", c.Timeouts.Final},
+		{"timeout_connect", c.Timeouts.Connect},
+		{"timeout_greeting", c.Timeouts.Greeting},
+		{"timeout_command", c.Timeouts.Command},
+		{"timeout_final", c.Timeouts.Final},
 	} {
 		check.That(t.d == 0 || t.d >= minTimeout && t.d <= maxTimeout, t.field, "A timeout is between 1 second and 30 minutes; leave it empty for the usual one.")
 	}
-	p.ClearConfirmed = false
-	if p.InClear() {
-		same := was.ClearConfirmed && was.Host == p.Host && was.Port == p.Port && was.Security == p.Security
-		p.ClearConfirmed = same || p.Host != "" && strings.EqualFold(strings.TrimSpace(c.ConfirmClear), p.Host)
-		check.That(p.ClearConfirmed, "confirm_clear", "The password would travel in clear, for everybody on the way to read. Choose SSL or TLS, or type the server's name here to accept it.")
-	}
+	c.confirm(&p, was, check)
 	return p
+}
+
+// confirm wants the server's name typed before anything that lets somebody in
+// travels in clear.
+func (c Change) confirm(p *Profile, was Profile, check *fault.Check) {
+	p.ClearConfirmed = false
+	if !p.InClear() && !p.Exposed() {
+		return
+	}
+	same := was.ClearConfirmed && was.Host == p.Host && was.Port == p.Port && was.Security == p.Security
+	p.ClearConfirmed = same || p.Host != "" && strings.EqualFold(strings.TrimSpace(c.ConfirmClear), p.Host)
+	what := "The password"
+	if !p.InClear() {
+		what = "Every letter, with the links that let people in,"
+	}
+	check.That(p.ClearConfirmed, "confirm_clear", what+" would travel in clear, for everybody on the way to read. Choose SSL or TLS, or type the server's name here to accept it.")
 }
 
 func (c Change) sender(p *Profile, check *fault.Check) {
@@ -326,6 +339,7 @@ func (s *Service) Draft(ctx context.Context, by actor.Actor, c Change, to string
 	if err := s.allowTest(ctx, by, d.Profile, to); err != nil {
 		return Draft{}, err
 	}
+	d.tester = by
 	return d, nil
 }
 
@@ -339,7 +353,6 @@ func (s *Service) preview(ctx context.Context, by actor.Actor, c Change) (Draft,
 	if err == nil && d.consent {
 		err = s.mayUse(ctx, by, d.Profile.AccountID)
 	}
-	d.tester = by
 	return d, err
 }
 

@@ -43,7 +43,7 @@ func Notes(p Profile) []string {
 	var notes []string
 	if p.InClear() {
 		notes = append(notes, "The password travels in clear: everybody on the way to the mail server can read it.")
-	} else if p.Kind == KindSMTP && p.Security == smtp.None {
+	} else if p.Exposed() {
 		notes = append(notes, "Letters and the links in them travel in clear. Choose TLS or SSL if the server offers it.")
 	}
 	if p.Kind == KindSMTP && p.Auth != AuthNone && verdict.Provider(p.Host) == "microsoft" {

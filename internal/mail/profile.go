@@ -2,7 +2,9 @@ package mail
 
 import (
 	"net"
+	"net/netip"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/sealpost/sealpost/internal/mail/smtp"
@@ -67,7 +69,8 @@ type Profile struct {
 	// Timeouts that are zero take the client's defaults.
 	Timeouts smtp.Timeouts
 	// ClearConfirmed tells that an administrator accepted by typing the
-	// server's name that the password travels in clear.
+	// server's name that letters, and the password where there is one, travel
+	// in clear.
 	ClearConfirmed bool
 
 	// Revision counts the changes, those of trusted certificates too.
@@ -112,6 +115,17 @@ func (p Profile) Server() string {
 
 // SavedAnyway tells that the settings were saved without a passed test.
 func (p Profile) SavedAnyway() bool { return p.TestedAt.IsZero() && p.Kind == KindSMTP }
+
+// Exposed tells that letters, and the links in them, travel without encryption
+// to another machine.
+func (p Profile) Exposed() bool {
+	return p.Kind == KindSMTP && p.Security == smtp.None && !onThisMachine(p.Host)
+}
+
+func onThisMachine(host string) bool {
+	a, err := netip.ParseAddr(host)
+	return err == nil && a.IsLoopback() || host == "localhost" || strings.HasSuffix(host, ".localhost")
+}
 
 // InClear tells that a password travels without encryption.
 func (p Profile) InClear() bool {

@@ -202,8 +202,12 @@ func differences(before, after Draft) []audit.Detail {
 		out = append(out, audit.Detail{Name: "password", Value: "replaced"})
 	}
 	confirmed := b.ClearConfirmed && b.Host == a.Host && b.Port == a.Port && b.Security == a.Security
-	if a.InClear() && a.ClearConfirmed && !confirmed {
-		out = append(out, audit.Detail{Name: "password in clear", Value: "accepted"})
+	if a.ClearConfirmed && !confirmed {
+		what := "letters in clear"
+		if a.InClear() {
+			what = "password in clear"
+		}
+		out = append(out, audit.Detail{Name: what, Value: "accepted"})
 	}
 	return out
 }

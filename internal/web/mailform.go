@@ -64,12 +64,15 @@ func withStored(f *page.MailForm, p mail.Profile, set bool) {
 		f.PasswordSetAt = p.PasswordSetAt
 		f.Bound = strings.Join([]string{p.Host, strconv.Itoa(p.Port), string(p.Security), p.Mechanism, p.Username}, "\n")
 	}
-	f.ClearAccepted = p.ClearConfirmed && p.InClear() && f.Host == p.Host && f.Port == strconv.Itoa(p.Port) && f.Security == string(smtp.None)
+	f.ClearAccepted = p.ClearConfirmed && f.Host == p.Host && f.Port == strconv.Itoa(p.Port) && f.Security == string(smtp.None)
 	f.Tested = !p.TestedAt.IsZero()
 }
 
 // mailChange reads the form as what the settings are to be.
 func mailChange(v *visit) (mail.Change, error) {
+	if err := takeAuthorities(v); err != nil {
+		return mail.Change{}, err
+	}
 	c := mail.Change{
 		Revision: v.number("revision"), Kind: mail.Kind(v.text("kind")), Host: v.text("host"), Port: int(v.number("port")),
 		Security: smtp.Security(v.text("security")), SenderAddress: v.text("sender_address"), SenderName: v.text("sender_name"),
@@ -137,6 +140,28 @@ func candidateValues(v *visit) []string {
 		}
 	}
 	return all
+}
+
+// fieldAuthority is the field of the form for files with certificates.
+const fieldAuthority = "authority"
+
+// takeAuthorities makes the certificates in the form's files candidates like
+// those that were trusted from a test: no browser sends a file twice by itself.
+func takeAuthorities(v *visit) error {
+	files, err := v.files(fieldAuthority, trust.MaxImport)
+	if err != nil {
+		return err
+	}
+	for _, f := range files {
+		certs, err := trust.Parse(f)
+		if err != nil {
+			return fault.Invalid(fieldAuthority, fault.Sentence(err))
+		}
+		for _, c := range certs {
+			v.values.Add("candidate", candidateValue(trust.ModeAnchor, c.Raw))
+		}
+	}
+	return nil
 }
 
 // candidateValue writes a certificate for a form.

@@ -68,6 +68,8 @@ func delivering(p mail.Profile) (tone, title string) {
 	switch {
 	case p.InClear():
 		return "bad", "Delivering, with the password in clear"
+	case p.Exposed():
+		return "warn", "Delivering, in clear"
 	case p.SavedAnyway():
 		return "warn", "Delivering, with settings that passed no test"
 	}
