@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"time"
@@ -164,6 +165,28 @@ func (s *Service) settle(tx *store.Tx, guards ...guard) error {
 		}
 	}
 	return nil
+}
+
+// giveBack takes one failure back where a proof was never looked at, because
+// too many people were signing in or the caller went away. It clears nothing: a
+// flood must not make guesses free.
+func (s *Service) giveBack(ctx context.Context, guards []guard) {
+	err := s.DB.Update(context.WithoutCancel(ctx), func(tx *store.Tx) error {
+		for _, g := range guards {
+			row, err := s.count(tx, g)
+			if err != nil {
+				return err
+			}
+			row.failures, row.lockedUntil = max(row.failures-1, 0), time.Time{}
+			if err := saveAttempt(tx, row); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		s.Log.WarnContext(ctx, "an attempt that was not looked at stays counted", "err", err)
+	}
 }
 
 // count returns where a guard stands now, locked for the rest of the

@@ -257,7 +257,7 @@ func (s *Service) ResetPassword(ctx context.Context, from actor.Actor, token, pa
 		if err := s.endAccess(tx, u.ID); err != nil {
 			return err
 		}
-		if err := s.settle(tx, byAccount(u.Login)); err != nil {
+		if err := s.settle(tx, byAccount(u.Login), byRequest(u.Login), byRequest(emailKey(u.Email))); err != nil {
 			return err
 		}
 		if err := s.tellChanged(tx, from, u); err != nil {

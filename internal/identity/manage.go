@@ -123,6 +123,12 @@ func (s *Service) saveUser(tx *store.Tx, by actor.Actor, before, after User) err
 	if err := updateUser(tx, after); err != nil {
 		return taken(err)
 	}
+	if before.Login != after.Login || before.Email != after.Email || before.Role != after.Role {
+		// Who sits in a session of theirs must not rise with them.
+		if err := s.endSessions(tx, by, after.ID); err != nil {
+			return err
+		}
+	}
 	if before.Email != after.Email {
 		// A link sent to the old address must not work for whoever reads it.
 		if err := s.endLinks(tx, after.ID); err != nil {
@@ -130,6 +136,19 @@ func (s *Service) saveUser(tx *store.Tx, by actor.Actor, before, after User) err
 		}
 	}
 	return s.Audit.Append(tx, by, about(after, "user.edited", detail...))
+}
+
+// endSessions ends all sessions of a user but the one that asks, and forgets
+// their browsers where somebody else asks.
+func (s *Service) endSessions(tx *store.Tx, by actor.Actor, id string) error {
+	if by.Is(id) {
+		_, err := deleteSessions(tx, id, by.SessionID)
+		return err
+	}
+	if _, err := deleteSessions(tx, id, ""); err != nil {
+		return err
+	}
+	return deleteDevices(tx, id)
 }
 
 func differences(before, after User) []audit.Detail {

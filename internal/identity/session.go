@@ -78,6 +78,7 @@ func (s *Service) SignIn(ctx context.Context, from actor.Actor, login string, pa
 	}
 	ok, outdated, err := s.fits(ctx, try.hash, password)
 	if err != nil {
+		s.giveBack(ctx, try.guards)
 		return Session{}, User{}, err
 	}
 	if !ok || try.user.State != Active {
@@ -313,6 +314,7 @@ func (s *Service) provePassword(ctx context.Context, by actor.Actor, field strin
 	}
 	ok, _, err := s.fits(ctx, hash, password)
 	if err != nil {
+		s.giveBack(ctx, []guard{own})
 		return User{}, err
 	}
 	if !ok {
@@ -356,6 +358,10 @@ func (s *Service) ChangePassword(ctx context.Context, by actor.Actor, old, passw
 			return err
 		}
 		if _, err := deleteSessions(tx, u.ID, by.SessionID); err != nil {
+			return err
+		}
+		// Who knew the old password may have a browser among them.
+		if err := deleteDevices(tx, u.ID); err != nil {
 			return err
 		}
 		if err := s.endLinks(tx, u.ID); err != nil {

@@ -626,6 +626,12 @@ func TestAFloodOfSignInsIsBounded(t *testing.T) {
 	if len(entered) != 0 || r.id.Waiting() != identity.PoolSize+identity.QueueSize {
 		t.Errorf("%d more at work, %d in the pool and its queue", len(entered), r.id.Waiting())
 	}
+	// A person who is told "busy" has not guessed: it counts against nobody.
+	for range 20 {
+		if _, _, err := r.id.SignIn(r.ctx(), home, "hedy", wrong, noDevice); !fault.Is(err, fault.KindUnavailable) || fault.CodeOf(err) == fault.CodeLimited {
+			t.Fatalf("while all are busy: %v", err)
+		}
+	}
 	close(release)
 	wg.Wait()
 	if refused.Load() != 10 {

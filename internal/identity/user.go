@@ -192,6 +192,9 @@ func (s *Service) Invite(ctx context.Context, by actor.Actor, n NewUser) (Invite
 	if err := n.tidy(); err != nil {
 		return Invited{}, err
 	}
+	if err := s.proveFor(by, n.Role); err != nil {
+		return Invited{}, err
+	}
 	id, err := formID(n.ID)
 	if err != nil {
 		return Invited{}, err
@@ -263,6 +266,15 @@ func invitedBefore(by actor.Actor, stored User, n NewUser) (Invited, error) {
 	return Invited{User: stored, Expires: stored.InviteExpires, Again: true}, CanManage(by, stored)
 }
 
+// proveFor wants a fresh proof for an invitation that makes somebody an
+// administrator: an open session alone must not plant lasting power.
+func (s *Service) proveFor(by actor.Actor, role actor.Role) error {
+	if !(actor.Actor{Kind: actor.KindUser, Role: role}).May(actor.ManageUsers) {
+		return nil
+	}
+	return RequireProof(by, s.Now())
+}
+
 // ResendInvitation gives an invited user a new link, in a new letter. The
 // older link ends.
 func (s *Service) ResendInvitation(ctx context.Context, by actor.Actor, userID string) (Invited, error) {
@@ -281,6 +293,9 @@ func (s *Service) ResendInvitation(ctx context.Context, by actor.Actor, userID s
 			return fault.Conflict("This user is disabled. Enable them first.")
 		case Active:
 			return fault.Conflict("This user has a password already. They can use “Forgot password” on the sign-in page.")
+		}
+		if err := s.proveFor(by, u.Role); err != nil {
+			return err
 		}
 		if done, err = s.sendInvitation(tx, by, u, token, hash); err != nil {
 			return err

@@ -424,6 +424,59 @@ func TestANewAddressOrNameIsProved(t *testing.T) {
 	})
 }
 
+// Who sits in an open session of somebody must not become what they become.
+func TestANewRoleEndsSessionsAndForgetsBrowsers(t *testing.T) {
+	each(t, func(r *rig) {
+		ben := r.join("ben", actor.PasswordUser)
+		change := identity.UserChange{NewUser: identity.NewUser{Name: "User ben", Login: "ben", Email: "ben@example.org", Role: actor.PasswordUser}}
+		change.Name = "Ben"
+		_, err := r.id.EditUser(r.ctx(), r.fresh(r.grace), ben.UserID, change)
+		r.must(err)
+		if got, err := r.id.Sessions(r.ctx(), r.grace, ben.UserID); err != nil || len(got) != 1 {
+			r.t.Fatalf("after a new name: %d sessions, %v", len(got), err)
+		}
+		change.Role = actor.Administrator
+		_, err = r.id.EditUser(r.ctx(), r.fresh(r.grace), ben.UserID, change)
+		r.must(err)
+		if got, err := r.id.Sessions(r.ctx(), r.grace, ben.UserID); err != nil || len(got) != 0 {
+			r.t.Errorf("after a new role: %d sessions, %v", len(got), err)
+		}
+		if rows := r.rows("identity_device"); strings.Contains(rows, ben.UserID) {
+			r.t.Error("a browser of theirs is still known")
+		}
+		// Who changes their own address goes on, elsewhere they are signed out.
+		grace := r.fresh(r.grace)
+		_, _, err = r.id.SignIn(r.ctx(), home, "grace", goodPassword, noDevice)
+		r.must(err)
+		_, err = r.id.EditProfile(r.ctx(), grace, identity.Profile{Name: "Grace Hopper", Email: "grace@example.net"})
+		r.must(err)
+		if got, err := r.id.Sessions(r.ctx(), grace, grace.UserID); err != nil || len(got) != 1 || got[0].ID != grace.SessionID {
+			r.t.Errorf("after a new address of one's own: %d sessions, %v", len(got), err)
+		}
+	})
+}
+
+func TestMakingAnAdministratorIsProved(t *testing.T) {
+	each(t, func(r *rig) {
+		for _, role := range actor.Roles() {
+			wants := role == actor.PrivilegedAdministrator || role == actor.Administrator
+			n := identity.NewUser{Name: "Eve", Login: "eve-" + strings.ToLower(string(role)), Email: string(role) + "@example.org", Role: role}
+			_, err := r.id.Invite(r.ctx(), r.old(r.grace), n)
+			if got := fault.CodeOf(err) == fault.CodeReauthenticate; got != wants {
+				r.t.Errorf("%s: asks for a proof: %v, want %v (%v)", role, got, wants, err)
+			}
+			if !wants {
+				continue
+			}
+			done, err := r.id.Invite(r.ctx(), r.fresh(r.grace), n)
+			r.must(err)
+			if _, err := r.id.ResendInvitation(r.ctx(), r.old(r.grace), done.User.ID); fault.CodeOf(err) != fault.CodeReauthenticate {
+				r.t.Errorf("%s again: %v", role, err)
+			}
+		}
+	})
+}
+
 func TestWhoOwnsResourcesKeepsARoleThatMay(t *testing.T) {
 	each(t, func(r *rig) {
 		owner := r.join("owner", actor.PasswordAdministrator)

@@ -128,11 +128,11 @@ func userRoutes() []route {
 	return []route{
 		{pattern: "GET /users", access: manage, handle: (*Site).users},
 		{pattern: "GET /users/add", access: manage, handle: (*Site).addUserPage},
-		{pattern: "POST /users/add", access: manage, handle: (*Site).addUser},
+		{pattern: "POST /users/add", access: manage, handle: (*Site).addUser, carry: []string{"id", "name", "login", "email", "role"}},
 		{pattern: "GET /users/{id}", access: manage, handle: (*Site).userPage},
 		{pattern: "GET /users/{id}/edit", access: manage, handle: (*Site).editUserPage},
 		{pattern: "POST /users/{id}/edit", access: manage, handle: (*Site).editUser, carry: []string{"name", "login", "email", "role", "revision"}},
-		{pattern: "POST /users/{id}/invite", access: manage, handle: (*Site).inviteAgain},
+		{pattern: "POST /users/{id}/invite", access: manage, handle: (*Site).inviteAgain, carry: []string{}},
 		{pattern: "POST /users/{id}/disable", access: manage, handle: (*Site).disableUser},
 		{pattern: "POST /users/{id}/enable", access: manage, handle: (*Site).enableUser},
 		{pattern: "POST /users/{id}/sign-out", access: manage, handle: (*Site).signOutUser},
