@@ -69,8 +69,11 @@ func (o *Outbox) Claim(ctx context.Context, n int, lease time.Duration, sender s
 	return claims, err
 }
 
+// inQueue is the condition of the index of the queue, word for word.
+const inQueue = `state IN ('queued', 'deferred', 'uncertain', 'sending')`
+
 // isDue is the condition of letters that can be claimed at $1.
-const isDue = `(state IN ('queued', 'deferred', 'uncertain') AND not_before <= $1 OR state = 'sending' AND lease_until <= $1)
+const isDue = inQueue + ` AND (state IN ('queued', 'deferred', 'uncertain') AND not_before <= $1 OR state = 'sending' AND lease_until <= $1)
 	AND expires_at > $1`
 
 func (o *Outbox) claimOne(tx *store.Tx, s stored, lease time.Duration, sender string) (*Claim, error) {
@@ -266,8 +269,8 @@ func (o *Outbox) Expire(ctx context.Context) (int, error) {
 	var n int
 	err := o.db.Update(ctx, func(tx *store.Tx) error {
 		over, err := store.All(tx, func(r store.Row) (l ended, err error) { return l, r.Scan(&l.id, &l.cancelled) },
-			`SELECT id, expires_at = 0 FROM outbox_letter WHERE expires_at <= $1 AND (state IN ('queued', 'deferred', 'uncertain')
-				OR state = 'sending' AND lease_until <= $1) ORDER BY expires_at LIMIT 500`, store.Micros(tx.Now()))
+			`SELECT id, expires_at = 0 FROM outbox_letter WHERE `+inQueue+` AND expires_at <= $1 AND (state IN ('queued', 'deferred', 'uncertain')
+				OR state = 'sending' AND lease_until <= $1) ORDER BY expires_at LIMIT 500`+tx.SkipLocked(), store.Micros(tx.Now()))
 		if err != nil {
 			return err
 		}
@@ -307,7 +310,7 @@ type ended struct {
 // at start.
 func (o *Outbox) Recover(ctx context.Context) error {
 	return o.db.Update(ctx, func(tx *store.Tx) error {
-		_, err := tx.Exec(`UPDATE outbox_letter SET lease_until = $1 WHERE state = 'sending' AND lease_until > $1`, store.Micros(tx.Now()))
+		_, err := tx.Exec(`UPDATE outbox_letter SET lease_until = $1 WHERE `+inQueue+` AND state = 'sending' AND lease_until > $1`, store.Micros(tx.Now()))
 		return err
 	})
 }

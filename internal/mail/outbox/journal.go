@@ -308,8 +308,8 @@ func (o *Outbox) Counts(tx *store.Tx) (Counts, error) {
 		c.Oldest = store.FromMicros(oldest)
 		return c, err
 	}, `SELECT
-		(SELECT COUNT(*) FROM outbox_letter WHERE state IN ('queued', 'deferred', 'uncertain', 'sending')),
-		(SELECT COALESCE(MIN(added_at), 0) FROM outbox_letter WHERE state IN ('queued', 'deferred', 'uncertain', 'sending')),
+		(SELECT COUNT(*) FROM outbox_letter WHERE `+inQueue+`),
+		(SELECT COALESCE(MIN(added_at), 0) FROM outbox_letter WHERE `+inQueue+`),
 		(SELECT COUNT(*) FROM outbox_letter WHERE state = 'accepted' AND changed_at >= $1),
 		(SELECT COUNT(*) FROM outbox_letter WHERE state IN ('deferred', 'uncertain') AND changed_at >= $1),
 		(SELECT COUNT(*) FROM outbox_letter WHERE state IN ('failed', 'expired') AND changed_at >= $1)`, since)

@@ -298,6 +298,32 @@ func TestLettersExpire(t *testing.T) {
 	})
 }
 
+// What another node is writing at this moment is not written over: its letter
+// is passed by, and looked at again in the next turn.
+func TestExpiringPassesByWhatIsBeingWritten(t *testing.T) {
+	each(t, func(r *rig) {
+		if r.db.Engine() != store.Postgres {
+			return // writers take turns there
+		}
+		id := r.add("ada", letter.PasswordReset{Name: "Ada"})
+		r.clock.Advance(time.Hour)
+		r.update(func(tx *store.Tx) error {
+			if _, err := tx.Exec(`UPDATE outbox_letter SET state = 'accepted', sealed = $1 WHERE id = $2`, []byte{}, id); err != nil {
+				return err
+			}
+			if n, err := r.box.Expire(t.Context()); err != nil || n != 0 {
+				r.t.Errorf("%d expired meanwhile, %v", n, err)
+			}
+			return nil
+		})
+		row, _, err := r.box.Get(r.t.Context(), admin, id)
+		r.must(err)
+		if row.State != outbox.Accepted {
+			r.t.Errorf("an accepted letter became %s", row.State)
+		}
+	})
+}
+
 func TestResendAndCancel(t *testing.T) {
 	each(t, func(r *rig) {
 		id := r.add("ada", changed())
