@@ -162,12 +162,6 @@ func TestWhatIsNotMentionedStays(t *testing.T) {
 	each(t, func(r *rig) {
 		s := secrets{"env:RELAY": []byte("canary-1"), "file:ca.pem": certificate(r.t, "Example CA"), "file:new.pem": certificate(r.t, "New CA")}
 		r.apply(whole, s)
-		r.apply(strings.Replace(whole, "[file:ca.pem]", "[file:new.pem]", 1), s)
-		list, err := r.Mail.TrustList(r.ctx(), root)
-		r.must(err)
-		if len(list) != 2 {
-			r.t.Errorf("%d certificates are trusted, want the old and the new one", len(list))
-		}
 		for what, file := range map[string]string{
 			"nothing":                "version: 1",
 			"a login":                "version: 1\nusers: [{login: ada}]",
@@ -178,6 +172,72 @@ func TestWhatIsNotMentionedStays(t *testing.T) {
 			r.must(err)
 			if len(p.Steps()) != 0 {
 				r.t.Errorf("a file that says %s wants %v", what, p.Steps())
+			}
+		}
+	})
+}
+
+// Trust that is taken out of the file is withdrawn.
+func TestTheFilesCertificatesAreTheTrustedOnes(t *testing.T) {
+	each(t, func(r *rig) {
+		s := secrets{"file:pw": []byte("canary-1")}
+		for _, name := range []string{"a", "b", "c"} {
+			s[blueprint.Ref("file:"+name)] = certificate(r.t, "CA "+name)
+		}
+		for _, tt := range []struct {
+			lines, want, gone string
+		}{
+			{"trusted_certificates: ['file:a', 'file:b']\n  pinned_certificates: ['file:c']", "CA a anchor, CA b anchor, CA c pin", ""},
+			{"", "CA a anchor, CA b anchor, CA c pin", ""},
+			{"trusted_certificates:", "CA a anchor, CA b anchor, CA c pin", ""},
+			{"trusted_certificates: ['file:b']", "CA b anchor, CA c pin", "CA a"},
+			{"pinned_certificates: ['file:b', 'file:c']", "CA b pin, CA c pin", ""},
+			{"pinned_certificates: []", "", "CA b, CA c"},
+		} {
+			file := typed + "  " + tt.lines + "\n"
+			got := strings.Join(r.apply(file, s), "\n")
+			list, err := r.Mail.TrustList(r.ctx(), root)
+			r.must(err)
+			var now, gone []string
+			for _, c := range list {
+				now = append(now, c.Subject+" "+string(c.Mode))
+			}
+			slices.Sort(now)
+			for _, name := range []string{"CA a", "CA b", "CA c"} {
+				if strings.Contains(got, "trusted no more: "+name+" (") {
+					gone = append(gone, name)
+				}
+			}
+			if strings.Join(now, ", ") != tt.want || strings.Join(gone, ", ") != tt.gone {
+				r.t.Errorf("%s: trusted are %q, want %q; told: %s", tt.lines, now, tt.want, got)
+			}
+			r.settled(file, s)
+		}
+	})
+}
+
+func TestTimeoutsAreBroughtToTheFile(t *testing.T) {
+	each(t, func(r *rig) {
+		s := secrets{"file:pw": []byte("canary-1")}
+		for _, tt := range []struct{ line, told, want string }{
+			{"timeouts: {connect: 15s, final: 2m30s}", "connect timeout: 15s; final timeout: 2m30s", "{15s 0s 0s 2m30s}"},
+			{"", "", "{15s 0s 0s 2m30s}"},
+			{"timeouts: {greeting: 90s, command: 45s}", "connect timeout: 15s is removed; greeting timeout: 1m30s; command timeout: 45s; final timeout: 2m30s is removed", "{0s 1m30s 45s 0s}"},
+			{"timeouts: {}", "greeting timeout: 1m30s is removed; command timeout: 45s is removed", "{0s 0s 0s 0s}"},
+		} {
+			file := typed + "  " + tt.line + "\n"
+			got := strings.Join(r.apply(file, s), "\n")
+			p, _, err := r.Mail.Active(r.ctx())
+			r.must(err)
+			if fmt.Sprint(p.Timeouts) != tt.want || !strings.Contains(got, tt.told) {
+				r.t.Errorf("%s: the timeouts are %v, want %s; told: %s", tt.line, p.Timeouts, tt.want, got)
+			}
+			r.settled(file, s)
+		}
+		for line, want := range map[string]string{"connect: soon": "line ", "connect: 30": "line ", "final: 2h": "mail.timeouts.final"} {
+			_, err := r.plan(typed+"  timeouts: {"+line+"}\n", s)
+			if text := fmt.Sprint(err, fault.Fields(err)); !fault.Is(err, fault.KindInvalid) || !strings.Contains(text, want) {
+				r.t.Errorf("%s: %s", line, text)
 			}
 		}
 	})

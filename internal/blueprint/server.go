@@ -3,6 +3,7 @@ package blueprint
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/sealpost/sealpost/internal/audit"
 	"github.com/sealpost/sealpost/internal/fault"
@@ -14,8 +15,8 @@ import (
 )
 
 // server compares the mail server. Its part of the file is taken as a whole:
-// what it leaves out has its default. Certificates that are trusted already
-// stay, timeouts too.
+// what it leaves out has its default, but for certificates and timeouts, which
+// stay.
 func (m *maker) server(ctx context.Context) error {
 	spec := m.spec.Mail
 	if spec == nil {
@@ -27,6 +28,10 @@ func (m *maker) server(ctx context.Context) error {
 	}
 	c := spec.change(have)
 	trusted := m.certificates(spec, &c)
+	gone, err := m.distrust(ctx, spec, &c)
+	if err != nil {
+		return err
+	}
 	account, ok, err := m.signIn(ctx, spec, &c)
 	if err != nil || !ok || !trusted {
 		return err
@@ -39,6 +44,7 @@ func (m *maker) server(ctx context.Context) error {
 		return nil
 	}
 	lines, replaced := m.serverLines(ctx, details)
+	lines = append(lines, gone...)
 	if !replaced {
 		// What is stored is the same password. Keeping it keeps what is known
 		// of tests with it.
@@ -73,6 +79,9 @@ func (s *Mail) change(have mail.Profile) mail.Change {
 	if s.Server == "capture" {
 		c.Kind = mail.KindCapture
 		return c
+	}
+	if t := s.Timeouts; t != nil {
+		c.Timeouts = smtp.Timeouts{Connect: t.Connect, Greeting: t.Greeting, Command: t.Command, Final: t.Final}
 	}
 	usual := map[smtp.Security]int{smtp.None: 25, smtp.STARTTLS: 587, smtp.Implicit: 465}
 	switch s.Security {
@@ -116,6 +125,33 @@ func (m *maker) certificates(spec *Mail, c *mail.Change) (ok bool) {
 		}
 	}
 	return ok
+}
+
+// distrust fills in which trusted certificates the file leaves out of a list
+// that it has, and returns them in words.
+func (m *maker) distrust(ctx context.Context, spec *Mail, c *mail.Change) (lines []string, err error) {
+	listed := map[trust.Mode]bool{trust.ModeAnchor: spec.TrustedCertificates != nil, trust.ModePin: spec.PinnedCertificates != nil}
+	stays := map[string]bool{}
+	for _, t := range c.Trust {
+		certs, err := trust.Parse(t.DER)
+		if err != nil {
+			continue // told already
+		}
+		for _, cert := range certs {
+			stays[trust.Fingerprint(cert.Raw)] = true
+		}
+	}
+	have, err := m.Mail.TrustList(ctx, m.by)
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range have {
+		if listed[t.Mode] && !stays[t.Hex] {
+			c.Distrust = append(c.Distrust, t.Hex)
+			lines = append(lines, fmt.Sprintf("trusted no more: %s (%s)", t.Subject, t.Hex[:16]))
+		}
+	}
+	return lines, nil
 }
 
 // signIn fills in how the server is signed in to. It returns the key of an
@@ -238,6 +274,8 @@ func mailPlace(field string) string {
 		return "mail.authentication"
 	case "local_name":
 		return "mail.ehlo_name"
+	case "timeout_connect", "timeout_greeting", "timeout_command", "timeout_final":
+		return "mail.timeouts." + strings.TrimPrefix(field, "timeout_")
 	case "confirm_clear":
 		return "mail.send_in_clear"
 	case "certificate":

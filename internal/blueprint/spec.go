@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 
@@ -53,13 +54,25 @@ type Mail struct {
 	// EHLOName is what the client calls itself; empty derives it from the
 	// Access URL.
 	EHLOName string `yaml:"ehlo_name"`
-	// TrustedCertificates are references to PEM or DER files.
+	// Timeouts that are left out altogether stay as they are.
+	Timeouts *Timeouts `yaml:"timeouts"`
+	// TrustedCertificates are references to PEM or DER files. Where they are
+	// given, none too, exactly these are trusted; left out, they stay.
 	TrustedCertificates []Ref `yaml:"trusted_certificates"`
-	// PinnedCertificates are trusted by their key alone.
+	// PinnedCertificates are the same for what is trusted by its key alone.
 	PinnedCertificates []Ref `yaml:"pinned_certificates"`
 	// SendInClear repeats the server's host name to confirm that letters, and
 	// the password where there is one, may be sent without encryption.
 	SendInClear string `yaml:"send_in_clear"`
+}
+
+// Timeouts bound the parts of a connection to the mail server; what is left out
+// of them has its default.
+type Timeouts struct {
+	Connect  time.Duration `yaml:"connect"`
+	Greeting time.Duration `yaml:"greeting"`
+	Command  time.Duration `yaml:"command"`
+	Final    time.Duration `yaml:"final"`
 }
 
 // Sender is who letters come from.

@@ -3,6 +3,7 @@ package mail
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/sealpost/sealpost/internal/actor"
 	"github.com/sealpost/sealpost/internal/audit"
@@ -196,7 +197,10 @@ func differences(before, after Draft) []audit.Detail {
 	note("account", b.AccountID, a.AccountID)
 	note("mechanism", b.Mechanism, a.Mechanism)
 	note("EHLO name", b.LocalName, a.LocalName)
-	note("timeouts", fmt.Sprint(b.Timeouts), fmt.Sprint(a.Timeouts))
+	note("connect timeout", seconds(b.Timeouts.Connect), seconds(a.Timeouts.Connect))
+	note("greeting timeout", seconds(b.Timeouts.Greeting), seconds(a.Timeouts.Greeting))
+	note("command timeout", seconds(b.Timeouts.Command), seconds(a.Timeouts.Command))
+	note("final timeout", seconds(b.Timeouts.Final), seconds(a.Timeouts.Final))
 	note("trusted certificates", fingerprints(before.Anchors), fingerprints(after.Anchors))
 	if a.Auth == AuthTyped && after.resealed {
 		out = append(out, audit.Detail{Name: "password", Value: "replaced"})
@@ -217,6 +221,14 @@ func number(n int) string {
 		return ""
 	}
 	return fmt.Sprint(n)
+}
+
+// seconds writes a timeout, "" for the usual one.
+func seconds(d time.Duration) string {
+	if d == 0 {
+		return ""
+	}
+	return d.String()
 }
 
 func fingerprints(anchors []trust.Anchor) string {
