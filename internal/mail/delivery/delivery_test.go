@@ -379,6 +379,46 @@ func TestAStopFinishesWhatIsInFlightAndGivesTheRestBack(t *testing.T) {
 	})
 }
 
+// "The relay is hijacked, stop!": not one letter more goes there, also of a
+// batch that was claimed before.
+func TestAServerThatIsStoppedGetsNoFurtherLetter(t *testing.T) {
+	each(t, func(r *rig) {
+		count := 0
+		r.server(func(a smtptest.Asked) string {
+			if a.Verb == "CONTENT" {
+				if count++; count == 3 {
+					if err := r.mail.Stop(context.Background(), admin, "hijacked"); err != nil {
+						t.Error(err)
+					}
+				}
+			}
+			return ""
+		})
+		r.cfg.Connections = 1
+		r.engine = r.newEngine(r.cfg)
+		var who []string
+		for i := range 8 {
+			who = append(who, fmt.Sprintf("user%d", i))
+		}
+		ids := r.addMany(who...)
+		r.run()
+		for i, id := range ids {
+			want := outbox.Accepted
+			if i >= 3 {
+				want = outbox.Held
+			}
+			if row := r.want(id, want); i >= 3 && row.Attempts > 0 && row.MaybeSent {
+				r.t.Errorf("letter %d may have been sent", i)
+			}
+		}
+		r.must(r.mail.Resume(r.t.Context(), admin))
+		r.run()
+		for _, w := range who {
+			r.wantReceived(w, 1)
+		}
+	})
+}
+
 func TestAStopDoesNotWaitForEver(t *testing.T) {
 	each(t, func(r *rig) {
 		ctx, stop := context.WithCancel(r.t.Context())

@@ -93,11 +93,22 @@ func (l *lane) work(ctx, send context.Context, t mail.Transport, k *keeper, n in
 	for goOn && err == nil && len(claims) > 0 && ctx.Err() == nil {
 		goOn, err = l.deliver(books, send, t, claims[0])
 		claims = claims[1:]
+		if goOn && err == nil && len(claims) > 0 {
+			goOn, err = l.engine.stands(books, t)
+		}
 	}
 	if back := l.engine.giveBack(books, t, claims); err == nil {
 		err = back
 	}
 	return true, goOn && ctx.Err() == nil, err
+}
+
+// stands reports whether letters may still leave through what t was made from:
+// who stops a server, or sets another one, does not want the rest of a batch to
+// go there.
+func (e *Engine) stands(ctx context.Context, t mail.Transport) (bool, error) {
+	p, set, err := e.mail.Active(ctx)
+	return set && p.State == mail.Working && p.ID == t.Profile.ID && p.Revision == t.Profile.Revision, err
 }
 
 // giveBack returns letters that were not begun.
