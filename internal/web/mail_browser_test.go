@@ -51,6 +51,7 @@ func TestAPersonAtABrowser(t *testing.T) {
 	}{
 		{"sets up mail", setsUpMail},
 		{"is asked for a bound password at once", asksForABoundPassword},
+		{"brings the certificate of an authority", bringsAnAuthority},
 		{"cancels a test", cancelsATest},
 		{"finds an account while typing", findsAnAccount},
 		{"sees the journal move by itself", seesTheJournalMove},
@@ -111,6 +112,47 @@ func setsUpMail(t *testing.T, chrome *peers.Browser) {
 	if n := len(sink.Letters()); n != 2 {
 		t.Errorf("%d test letters, want two", n)
 	}
+	quiet(t, r, tab)
+}
+
+// choose puts a file with a content into a field.
+func choose(tab *peers.Tab, selector, content string) {
+	peers.Eval[bool](tab, `(() => {
+		const input = document.querySelector(`+strconv.Quote(selector)+`), chosen = new DataTransfer();
+		chosen.items.add(new File([`+strconv.Quote(content)+`], "ca.pem"));
+		input.files = chosen.files;
+		for (const name of ["input", "change"]) input.dispatchEvent(new Event(name, { bubbles: true }));
+		return true;
+	})()`)
+}
+
+func bringsAnAuthority(t *testing.T, chrome *peers.Browser) {
+	r, _ := ready(t)
+	r.clock.Set(time.Now())
+	sink, root := privateRelay(t, r)
+	tab := r.seat(chrome)
+	tab.Go(r.srv.URL + settingsPath)
+	tab.Fill("#host", "localhost")
+	tab.Fill("#port", strconv.Itoa(sink.Port()))
+	tab.Fill("#sender_address", "vault@example.org")
+	tab.Fill("#username", "vault")
+	tab.Fill("#password", mailPassword)
+	tab.Click("details:has(#authority) summary")
+	choose(tab, "#authority", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n")
+	tab.WaitText("The file holds a private key")
+	choose(tab, "#authority", string(root.PEM()))
+	tab.WaitText("Will be trusted for this server once saved")
+	// A file that is taken back is not brought again by the next test.
+	tab.Click("button[name=leave]")
+	tab.Click("#test")
+	tab.WaitText("Failed at “Encrypt”")
+	choose(tab, "#authority", string(root.PEM()))
+	tab.Wait("#candidates li")
+	tab.Click("#test")
+	tab.WaitText("Passed")
+	tab.Press("#settings > .actions .btn.main")
+	tab.WaitText("The mail server settings are saved.")
+	tab.WaitText("Private Root")
 	quiet(t, r, tab)
 }
 

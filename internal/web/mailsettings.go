@@ -66,7 +66,7 @@ func (s *Site) mailPageWith(v *visit, health mail.Health, form page.MailForm, to
 	p := &page.MailSettings{
 		State: mailState(health, gate, n, s.Now()), Form: form, Test: page.MailTest{To: to}, Set: health.Set,
 	}
-	p.Title, p.Crumbs = "Mail Server Settings", []page.Crumb{{Name: "Admin", Path: "/admin"}}
+	p.Title, p.Crumbs = "Mail Server Settings", []page.Crumb{{Name: "Admin", Path: "/admin"}, {Name: "Settings", Path: "/admin"}}
 	p.Trust, err = s.mailTrust(v, health)
 	return p, err
 }
@@ -123,8 +123,14 @@ func (s *Site) mailAccountsPart(v *visit) error {
 }
 
 // fillMail changes the form without saving it: a preset, a search for an
-// account, a certificate that is left out.
+// account, certificates from files, one that is left out.
 func (s *Site) fillMail(v *visit) error {
+	if err := takeAuthorities(v); err != nil {
+		return s.mailRefused(v, diagnose.Report{}, err)
+	}
+	if v.isScript() {
+		return v.part(&page.MailSettings{}, "candidates", page.MailForm{Candidates: candidates(v)})
+	}
 	p, err := s.typedMailPage(v)
 	if err != nil {
 		return err

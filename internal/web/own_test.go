@@ -103,6 +103,8 @@ func TestTheAuditLogIsExported(t *testing.T) {
 func TestGeneralSettings(t *testing.T) {
 	r, grace := ready(t)
 	grace.get("/admin").sees(http.StatusOK, "General", "Mail Server Settings", "Mail journal", "Sealpost test")
+	// Where people look for it who come from other products.
+	grace.get(settingsPath).sees(http.StatusOK, "Admin›Settings›")
 	grace.get("/admin/settings/general").sees(http.StatusOK, "[organisation=Example Ltd]", "[access_url="+accessURL+"]")
 	grace.post("/admin/settings/general", "organisation", "New Ltd", "access_url", "ftp://x").
 		sees(http.StatusUnprocessableEntity, "The address begins with https://.", "[organisation=New Ltd]", "[access_url=ftp://x]")

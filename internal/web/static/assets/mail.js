@@ -247,18 +247,32 @@ function sending(form, changed) {
 
   /** @param {string} address @param {string} accept @param {Record<string, string>} extra @param {AbortSignal} [signal] */
   const post = (address, accept, extra, signal) => {
-    const body = new URLSearchParams();
-    for (const [name, text] of new FormData(form)) if (typeof text === "string") body.append(name, text);
+    const body = new FormData(form);
     for (const [name, text] of Object.entries(extra)) body.append(name, text);
     return fetch(address, { method: "POST", body, headers: { Accept: accept }, signal: signal ?? null }).catch(() => null);
   };
 
+  const files = form.querySelector("input[name=authority]");
+  /** Shows the certificates that the form carries, those of its files too. @param {string} html */
+  const carry = (html) => {
+    part("candidates").innerHTML = html;
+    attach(part("candidates"));
+    if (files instanceof HTMLInputElement) files.value = "";
+    form.dispatchEvent(new Event("rebound"));
+  };
+  files?.addEventListener("change", async () => {
+    show(form, null);
+    const response = await post("/admin/settings/mail/fill", "application/json", {});
+    if (response?.ok) carry(await response.text());
+    else show(form, await failureOf(response));
+  });
+
   /** @param {Line} line */
   const take = (line) => {
-    if (line.into === "candidates") {
-      part("candidates").innerHTML = line.html ?? "";
-      attach(part("candidates"));
-      form.dispatchEvent(new Event("rebound"));
+    if (line.into === "candidates") carry(line.html ?? "");
+    if (line.into === "stored-test") {
+      const told = document.getElementById(line.into);
+      if (told) told.innerHTML = line.html ?? "";
     }
     if (line.step) {
       const holder = document.createElement("ol");
