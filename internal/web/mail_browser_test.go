@@ -56,6 +56,7 @@ func TestAPersonAtABrowser(t *testing.T) {
 		{"finds an account while typing", findsAnAccount},
 		{"sees the journal move by itself", seesTheJournalMove},
 		{"keeps a filter while letters come", keepsAFilter},
+		{"looks at an old password", looksAtAnOldPassword},
 	} {
 		t.Run(what.name, func(t *testing.T) { what.does(t, chrome) })
 	}
@@ -244,6 +245,30 @@ func keepsAFilter(t *testing.T, chrome *peers.Browser) {
 	tab.WaitText("second-ada@example.org")
 	if shown := peers.Eval[string](tab, `document.getElementById("results").innerText`); strings.Contains(shown, "ben@") {
 		t.Errorf("the filter is gone: %s", shown)
+	}
+	quiet(t, r, tab)
+}
+
+func looksAtAnOldPassword(t *testing.T, chrome *peers.Browser) {
+	r, grace := ready(t)
+	s := r.shelf(grace)
+	grace.post(s.account+"/password", "version", "1", "password", newPassword).sees(303)
+	tab := r.seat(chrome)
+	tab.Go(r.srv.URL + s.account)
+	// Half a minute goes by in a moment.
+	peers.Eval[bool](tab, `(() => { const wait = setTimeout; window.setTimeout = (act, ms) => wait(act, ms / 30); return true; })()`)
+	tab.Click("tr[data-account] button[value=reveal]")
+	tab.WaitText(oldPassword)
+	tab.Wait("tr[data-account]:has([data-secret][hidden])")
+	if got := peers.Eval[string](tab, `location.pathname + document.querySelector("tr[data-account] [data-secret]").textContent`); got != s.account {
+		t.Errorf("after its time it shows %s", got)
+	}
+	_, answer := grace.script(s.account+"/reveal", "how", "copy", "version", "1")
+	if answer["password"] != oldPassword {
+		t.Errorf("the copy is %v", answer)
+	}
+	if seen, taken := r.actions("password.revealed"), r.actions("password.copied"); len(seen) != 1 || len(taken) != 1 {
+		t.Errorf("%d reveals and %d copies are audited, want one of each", len(seen), len(taken))
 	}
 	quiet(t, r, tab)
 }

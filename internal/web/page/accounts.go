@@ -1,6 +1,9 @@
 package page
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // VersionRow is one of the passwords that an account has had.
 type VersionRow struct {
@@ -25,6 +28,13 @@ type Account struct {
 
 // Template is "account".
 func (*Account) Template() string { return "account" }
+
+// Before is the account with an earlier password of it.
+func (p *Account) Before(version int64) AccountRow {
+	row := p.AccountRow
+	row.Name, row.Version = fmt.Sprintf("%s, no. %d", p.AccountRow.Name, version), version
+	return row
+}
 
 // AccountForm adds or edits an account. A new one may get its password at
 // once.
