@@ -32,6 +32,9 @@ type Secrets interface {
 	Current(ctx context.Context, accountID string) (Credential, error)
 	// MayUse returns nil when by may let the account's password be used.
 	MayUse(ctx context.Context, by actor.Actor, accountID string) error
+	// HoldAccount keeps an account from being deleted before tx ends and
+	// returns what a person calls it. For one that does not exist see Current.
+	HoldAccount(tx *store.Tx, accountID string) (name string, err error)
 }
 
 // Gate lets letters leave, or keeps them back.
@@ -156,9 +159,9 @@ type Use struct {
 }
 
 // UsesOf returns where mail uses an account, so that it is not deleted by
-// accident.
+// accident. That stays so until tx ends.
 func (s *Service) UsesOf(tx *store.Tx, accountID string) ([]Use, error) {
-	p, ok, err := active(tx, false)
+	p, ok, err := holdProfile(tx)
 	if err != nil || !ok || p.Auth != AuthAccount || p.AccountID != accountID {
 		return nil, err
 	}

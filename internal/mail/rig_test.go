@@ -42,6 +42,8 @@ type vault struct {
 	password string
 	version  int64
 	reads    int
+	// gone tells that every account was deleted a moment ago.
+	gone bool
 }
 
 func (v *vault) Current(_ context.Context, id string) (mail.Credential, error) {
@@ -52,6 +54,15 @@ func (v *vault) Current(_ context.Context, id string) (mail.Credential, error) {
 		return mail.Credential{}, fault.NotFound("There is no such account.")
 	}
 	return mail.Credential{Login: "robot", Password: secret.New(v.password), Version: v.version}, nil
+}
+
+func (v *vault) HoldAccount(_ *store.Tx, id string) (string, error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.gone {
+		return "", fault.NotFound("There is no such account.")
+	}
+	return "Relay / " + id, nil
 }
 
 func (v *vault) MayUse(_ context.Context, by actor.Actor, id string) error {

@@ -44,6 +44,9 @@ func (s *Service) Save(ctx context.Context, by actor.Actor, c Change) (Profile, 
 				return err
 			}
 		}
+		if err := s.holdAccount(tx, d.Profile); err != nil {
+			return err
+		}
 		tested, err := s.tested(tx, c, d, was)
 		if err != nil {
 			return err
@@ -60,6 +63,19 @@ func reroutes(before, after Draft) bool {
 	b, a := before.Profile, after.Profile
 	return b.Kind != a.Kind || b.Host != a.Host || b.Port != a.Port || b.Security != a.Security ||
 		trust.SetDigest(before.Anchors) != trust.SetDigest(after.Anchors)
+}
+
+// holdAccount makes sure that the account of a profile is still there when the
+// profile is stored. Who deletes one asks for its uses before: see UsesOf.
+func (s *Service) holdAccount(tx *store.Tx, p Profile) error {
+	if p.Auth != AuthAccount || s.secrets == nil {
+		return nil
+	}
+	_, err := s.secrets.HoldAccount(tx, p.AccountID)
+	if fault.Is(err, fault.KindNotFound) {
+		return fault.Invalid("account", "This account is gone. Choose another one.").Because(err)
+	}
+	return err
 }
 
 // tested returns what is known of tests of the draft: by the token of one that
@@ -133,12 +149,16 @@ func (s *Service) store(tx *store.Tx, by actor.Actor, d Draft, was stored, teste
 	if err := replaceAnchors(tx, next.ID, d.Anchors); err != nil {
 		return Profile{}, err
 	}
+	detail, err := s.inWords(tx, differences(before, d))
+	if err != nil {
+		return Profile{}, err
+	}
 	action := "mail.saved"
 	if next.SavedAnyway() {
 		action = "mail.saved_untested"
 	}
 	return next.Profile, s.audit.Append(tx, by, audit.Event{
-		Action: action, Kind: "mail_server", ID: next.ID, Name: next.Server(), Detail: differences(before, d),
+		Action: action, Kind: "mail_server", ID: next.ID, Name: next.Server(), Detail: detail,
 	})
 }
 
@@ -214,6 +234,34 @@ func differences(before, after Draft) []audit.Detail {
 		out = append(out, audit.Detail{Name: what, Value: "accepted"})
 	}
 	return out
+}
+
+// inWords names accounts as a person knows them.
+func (s *Service) inWords(tx *store.Tx, details []audit.Detail) ([]audit.Detail, error) {
+	for i, d := range details {
+		if d.Name != "account" {
+			continue
+		}
+		var err error
+		if details[i].Before, err = s.accountName(tx, d.Before); err != nil {
+			return nil, err
+		}
+		if details[i].After, err = s.accountName(tx, d.After); err != nil {
+			return nil, err
+		}
+	}
+	return details, nil
+}
+
+func (s *Service) accountName(tx *store.Tx, id string) (string, error) {
+	if id == "" || s.secrets == nil {
+		return id, nil
+	}
+	name, err := s.secrets.HoldAccount(tx, id)
+	if fault.Is(err, fault.KindNotFound) {
+		return "one that is gone", nil
+	}
+	return name, err
 }
 
 func number(n int) string {

@@ -356,6 +356,62 @@ func TestAnAccountInUseIsNamed(t *testing.T) {
 	})
 }
 
+// Whoever chose the account did so while it was there.
+func TestAnAccountThatWasJustDeletedIsNotUsed(t *testing.T) {
+	each(t, func(r *rig) {
+		r.vault.gone = true
+		r.refuse(admin, account(), "account")
+		if _, ok, _ := r.mail.Active(r.t.Context()); ok {
+			r.t.Error("it is used")
+		}
+		r.vault.gone = false
+		r.save(account())
+	})
+}
+
+// As long as somebody deletes an account that nobody uses, nobody begins to.
+func TestAnUnusedAccountStaysUnusedUntilItIsDeleted(t *testing.T) {
+	each(t, func(r *rig) {
+		if r.db.Engine() == store.SQLite {
+			return // its writers take turns
+		}
+		r.save(typed())
+		change := func() error {
+			return r.db.Update(r.t.Context(), func(tx *store.Tx) error {
+				_, err := store.One(tx, func(row store.Row) (id string, err error) { return id, row.Scan(&id) },
+					`SELECT id FROM mail_profile WHERE slot = 'active' FOR UPDATE NOWAIT`)
+				return err
+			})
+		}
+		r.must(change())
+		r.update(func(tx *store.Tx) error {
+			uses, err := r.mail.UsesOf(tx, "account")
+			if err != nil || len(uses) != 0 {
+				r.t.Errorf("used by %v, %v", uses, err)
+			}
+			changed := make(chan error)
+			go func() { changed <- change() }()
+			if err := <-changed; err == nil {
+				r.t.Error("the profile can change between the question and the deletion")
+			}
+			return nil
+		})
+	})
+}
+
+func TestTheAuditNamesAccounts(t *testing.T) {
+	each(t, func(r *rig) {
+		r.save(account())
+		next := account()
+		next.AccountID = "second"
+		r.save(next)
+		entries := r.audited("mail.saved_untested")
+		if text, want := audit.DetailText(entries[0].Detail), `account: "Relay / account" to "Relay / second"`; text != want {
+			r.t.Errorf("got %s, want %s", text, want)
+		}
+	})
+}
+
 func TestAnAccountsPasswordIsReadForEachConnection(t *testing.T) {
 	each(t, func(r *rig) {
 		r.save(account())

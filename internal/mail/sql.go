@@ -39,6 +39,13 @@ func selectProfile(tx *store.Tx, forUpdate bool) (stored, bool, error) {
 	if forUpdate {
 		words = tx.ForUpdate()
 	}
+	return profileWith(tx, words)
+}
+
+// holdProfile keeps the profile from changing before tx ends.
+func holdProfile(tx *store.Tx) (stored, bool, error) { return profileWith(tx, tx.ForShare()) }
+
+func profileWith(tx *store.Tx, words string) (stored, bool, error) {
 	s, err := store.One(tx, scanProfile, `SELECT `+profileColumns+` FROM mail_profile WHERE slot = 'active'`+words)
 	if fault.Is(err, fault.KindNotFound) {
 		return stored{}, false, nil

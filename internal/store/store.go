@@ -123,7 +123,7 @@ func (db *DB) View(ctx context.Context, f func(tx *Tx) error) error {
 	if err != nil {
 		return err
 	}
-	tx := &Tx{db: db, ctx: ctx, work: ctx, conn: plainConn{conn}}
+	tx := &Tx{db: db, ctx: ctx, work: ctx, conn: plainConn{conn}, view: true}
 	defer db.abandon(ctx, conn)
 	defer tx.end()
 	return tx.run(f)

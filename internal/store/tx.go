@@ -23,6 +23,7 @@ type Tx struct {
 
 	now      time.Time
 	onCommit []func()
+	view     bool  // nothing can be changed
 	busy     bool  // rows are being read
 	ended    bool  // the callback has returned
 	failed   error // the first statement that failed

@@ -39,9 +39,10 @@ func (tx *Tx) ForUpdate() string {
 }
 
 // ForShare returns the words that end a SELECT whose rows must not change
-// before the transaction ends.
+// before the transaction ends. In a View it needs none: what it sees does not
+// change.
 func (tx *Tx) ForShare() string {
-	if tx.db.engine == Postgres {
+	if tx.db.engine == Postgres && !tx.view {
 		return " FOR SHARE"
 	}
 	return ""

@@ -287,6 +287,15 @@ func (s *Service) CurrentCredential(ctx context.Context, accountID string) (logi
 	return login, password, version, nil
 }
 
+// HoldAccount keeps an account from being deleted before tx ends, for Sealpost's
+// own use as CurrentCredential, and returns what a person calls it.
+func (s *Service) HoldAccount(tx *store.Tx, accountID string) (name string, err error) {
+	if !isID(accountID) {
+		return "", errNoAccount
+	}
+	return holdAccount(tx, accountID)
+}
+
 // MayUse returns nil when by may let Sealpost use the account's password,
 // which is when they could take it out themselves, or are the operator.
 func (s *Service) MayUse(ctx context.Context, by actor.Actor, accountID string) error {

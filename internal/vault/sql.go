@@ -219,6 +219,13 @@ func lockAccount(tx *store.Tx, id string) error {
 	return err
 }
 
+// holdAccount keeps an account and its resource from being deleted before tx
+// ends, and returns the names of both.
+func holdAccount(tx *store.Tx, id string) (string, error) {
+	return one(tx, errNoAccount, func(r store.Row) (s string, err error) { return s, r.Scan(&s) },
+		`SELECT r.name || ' / ' || a.name FROM vault_resource r JOIN vault_account a ON a.resource_id = r.id WHERE a.id = $1`+tx.ForShare(), id)
+}
+
 func insertAccount(tx *store.Tx, id, resourceID, name, notes string) error {
 	_, err := tx.Exec(`INSERT INTO vault_account (id, resource_id, name, name_key, notes, version, created_at, changed_at, revision)
 		VALUES ($1, $2, $3, $4, $5, 0, $6, $6, 1)`, id, resourceID, name, nameKey(name), notes, store.Micros(tx.Now()))

@@ -1,6 +1,7 @@
 package vault_test
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
@@ -539,6 +540,48 @@ func TestTheOperatorAddsForOthers(t *testing.T) {
 		r.must(err)
 		if page.Total != 2 {
 			r.t.Errorf("the operator sees %q", names(page))
+		}
+	})
+}
+
+// Mail settings name an account and count on it: it must not go in between.
+func TestAnAccountIsHeld(t *testing.T) {
+	each(t, func(r *rig) {
+		db := r.add(r.ada, "db1")
+		a := r.account(r.ada, db, "root", "one")
+		for _, do := range []func(context.Context, func(*store.Tx) error) error{r.db.View, r.db.Update} {
+			r.must(do(r.ctx(), func(tx *store.Tx) error {
+				name, err := r.vault.HoldAccount(tx, a.ID)
+				if name != "db1 / root" {
+					r.t.Errorf("the account is called %q", name)
+				}
+				for _, none := range []string{"", "nonsense", store.NewID()} {
+					_, err := r.vault.HoldAccount(tx, none)
+					r.want(err, fault.KindNotFound, "holding "+none)
+				}
+				return err
+			}))
+		}
+		if r.db.Engine() == store.SQLite {
+			return // its writers take turns
+		}
+		for _, table := range []string{"vault_resource", "vault_account"} {
+			r.must(r.db.Update(r.ctx(), func(tx *store.Tx) error {
+				if _, err := r.vault.HoldAccount(tx, a.ID); err != nil {
+					return err
+				}
+				locked := make(chan error)
+				go func() {
+					locked <- r.db.Update(r.ctx(), func(tx *store.Tx) error {
+						_, err := store.All(tx, func(row store.Row) (id string, err error) { return id, row.Scan(&id) }, `SELECT id FROM `+table+` FOR UPDATE NOWAIT`)
+						return err
+					})
+				}()
+				if err := <-locked; err == nil {
+					r.t.Errorf("a row of %s can be deleted while the account is held", table)
+				}
+				return nil
+			}))
 		}
 	})
 }

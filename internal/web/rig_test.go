@@ -116,6 +116,10 @@ func (s stored) Current(ctx context.Context, accountID string) (mail.Credential,
 	return mail.Credential{Login: login, Password: password, Version: version}, err
 }
 
+func (s stored) HoldAccount(tx *store.Tx, accountID string) (string, error) {
+	return s.r.vault.HoldAccount(tx, accountID)
+}
+
 func (s stored) MayUse(ctx context.Context, by actor.Actor, accountID string) error {
 	return s.r.vault.MayUse(ctx, by, accountID)
 }

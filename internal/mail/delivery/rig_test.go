@@ -63,6 +63,8 @@ func (a *accounts) Current(_ context.Context, id string) (mail.Credential, error
 	return mail.Credential{Login: "robot", Password: secret.New(a.password), Version: a.version}, nil
 }
 
+func (a *accounts) HoldAccount(*store.Tx, string) (string, error) { return "Relay / robot", nil }
+
 func (a *accounts) MayUse(context.Context, actor.Actor, string) error { return nil }
 
 // rig is an engine over a database whose clock the test sets, with a mail

@@ -59,6 +59,8 @@ func (s *shelf) Current(_ context.Context, id string) (mail.Credential, error) {
 	return mail.Credential{Login: login, Password: secret.New(s.password), Version: 1}, nil
 }
 
+func (s *shelf) HoldAccount(*store.Tx, string) (string, error) { return "Relay / robot", nil }
+
 func (s *shelf) MayUse(_ context.Context, by actor.Actor, _ string) error {
 	if by.Login == "mallory" {
 		return fault.Denied("Not yours.")
