@@ -50,8 +50,7 @@ func (o *Outbox) Claim(ctx context.Context, n int, lease time.Duration, sender s
 		if err != nil || !g.Open {
 			return err
 		}
-		due, err := store.All(tx, scanStored, fmt.Sprintf(`SELECT %s FROM outbox_letter WHERE %s
-			ORDER BY class, added_at, id LIMIT %d%s`, storedColumns, isDue, n, tx.SkipLocked()), store.Micros(tx.Now()))
+		due, err := store.All(tx, scanStored, dueQuery(tx, n), store.Micros(tx.Now()))
 		if err != nil {
 			return err
 		}
@@ -75,6 +74,12 @@ const inQueue = `state IN ('queued', 'deferred', 'uncertain', 'sending')`
 // isDue is the condition of letters that can be claimed at $1.
 const isDue = inQueue + ` AND (state IN ('queued', 'deferred', 'uncertain') AND not_before <= $1 OR state = 'sending' AND lease_until <= $1)
 	AND expires_at > $1`
+
+// dueQuery finds the n letters to claim first at $1.
+func dueQuery(tx *store.Tx, n int) string {
+	return fmt.Sprintf(`SELECT %s FROM outbox_letter WHERE %s ORDER BY class, added_at, id LIMIT %d%s`,
+		storedColumns, isDue, n, tx.SkipLocked())
+}
 
 func (o *Outbox) claimOne(tx *store.Tx, s stored, lease time.Duration, sender string) (*Claim, error) {
 	content, err := o.open(tx, s.id, s.sealed)
