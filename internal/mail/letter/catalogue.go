@@ -103,6 +103,35 @@ func (c *Catalogue) render(site Site, l Letter) (Content, error) {
 	}, nil
 }
 
+// The layouts go on like this behind what a letter says.
+const (
+	textFoot = "\n--\n"
+	htmlFoot = "\n</td></tr>\n<tr><td class=\"soft\""
+)
+
+// StandingFor returns the letter as one that stands for n further ones of its
+// kind, and says so. What else it says stays.
+func (c Content) StandingFor(n int64) Content {
+	if n <= 0 {
+		return c
+	}
+	more := "The same happened once more within the hour."
+	if n > 1 {
+		more = fmt.Sprintf("The same happened %d more times within the hour.", n)
+	}
+	more += " This letter stands for all of them."
+	c.Text = secret.New(before(textFoot, "\n"+wrap(more)+"\n", c.Text.Reveal()))
+	c.HTML = secret.New(before(htmlFoot, `<p style="margin:16px 0 0">`+more+"</p>", c.HTML.Reveal()))
+	return c
+}
+
+// before puts words in front of the last foot of a text. What people chose holds
+// no line breaks, so that it is never taken for the foot.
+func before(foot, words, text string) string {
+	at := strings.LastIndex(text, foot)
+	return text[:at] + words + text[at:]
+}
+
 func functions() map[string]any {
 	return map[string]any{
 		"inert":  inert,

@@ -162,3 +162,29 @@ func TestLogoMustBeASmallPicture(t *testing.T) {
 		}
 	})
 }
+
+func TestALetterThatStandsForOthersSaysSo(t *testing.T) {
+	c, err := letter.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range letter.Kinds() {
+		one, err := c.Preview(letter.Site{Organisation: "Example -- Ltd"}, k.Key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if same := one.StandingFor(0); same.Text.Reveal() != one.Text.Reveal() || same.HTML.Reveal() != one.HTML.Reveal() {
+			t.Errorf("%s: a letter for itself alone changes", k.Key)
+		}
+		for n, want := range map[int64]string{1: "happened once more within", 12: "happened 12 more times within"} {
+			got := one.StandingFor(n)
+			text, html := strings.Join(strings.Fields(got.Text.Reveal()), " "), got.HTML.Reveal()
+			if !strings.Contains(text, want) || strings.Index(text, want) > strings.LastIndex(text, "This letter was sent by a program.") {
+				t.Errorf("%s: the text is\n%s", k.Key, got.Text.Reveal())
+			}
+			if !strings.Contains(html, want) || strings.Index(html, want) > strings.LastIndex(html, `class="soft"`) {
+				t.Errorf("%s: the HTML is\n%s", k.Key, html)
+			}
+		}
+	}
+}

@@ -119,7 +119,7 @@ func (o *Outbox) claimOne(tx *store.Tx, s stored, lease time.Duration, sender st
 	c := Claim{
 		ID: s.id, Kind: s.kind, MessageID: s.messageID, Class: s.class, Attempt: s.attempt + 1, Tries: tries,
 		To: s.to, Subject: s.subject, Date: s.added, Expires: s.expires, MaybeSent: maybe, Sender: s.sender,
-		Content: contentOf(s, content),
+		Content: contentOf(s, content).StandingFor(s.merged),
 	}
 	return &c, nil
 }

@@ -101,8 +101,8 @@ type Recipient struct {
 //
 // A letter with a one-time link takes the place of those of its kind that the
 // same user has waiting, whose links are dead now. Of other kinds at most five
-// an hour leave for one recipient; further ones are merged into one that waits
-// and counts them.
+// an hour leave for one recipient; further ones are merged into one that waits,
+// counts them and says how many.
 func (o *Outbox) Add(tx *store.Tx, to Recipient, l letter.Letter) (string, error) {
 	addr, err := message.ParseAddress(to.Address)
 	if err != nil {
@@ -163,8 +163,11 @@ func calm(tx *store.Tx, address, kind string) (merged string, wait time.Duration
 		return "", 0, err
 	}
 	for _, r := range recent {
-		if r.state == Queued && r.attempt == 0 {
-			return r.id, 0, countMerged(tx, r.id)
+		if r.state != Queued || r.attempt > 0 {
+			continue
+		}
+		if counted, err := countMerged(tx, r.id); err != nil || counted {
+			return r.id, 0, err
 		}
 	}
 	return "", recent[0].added.Sub(since), nil

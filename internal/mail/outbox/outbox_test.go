@@ -546,3 +546,38 @@ func TestTheNextLetterIsFoundHoweverManyWait(t *testing.T) {
 		})
 	})
 }
+
+// Who gets one letter for many learns of how many, in the same words on each
+// attempt.
+func TestAMergedLetterTellsHowManyItStandsFor(t *testing.T) {
+	each(t, func(r *rig) {
+		for range 9 {
+			r.add("ada", changed())
+		}
+		claims := r.claim(100)
+		if len(claims) != 5 {
+			r.t.Fatalf("%d letters leave at once", len(claims))
+		}
+		const said = "The same happened 4 more times within the hour."
+		text := func(c outbox.Claim) string { return strings.Join(strings.Fields(c.Content.Text.Reveal()), " ") }
+		var first outbox.Claim
+		for _, c := range claims {
+			if strings.Contains(text(c), said) && strings.Contains(c.Content.HTML.Reveal(), said) {
+				first = c
+			} else if strings.Contains(text(c), "The same happened") {
+				r.t.Errorf("a letter for itself says\n%s", text(c))
+			}
+		}
+		if first.ID == "" {
+			r.t.Fatal("no letter tells of the others")
+		}
+		r.must(r.box.Record(r.t.Context(), outbox.Outcome{ID: first.ID, Attempt: 1, State: outbox.Deferred, RetryAt: r.clock.Now().Add(time.Second)}))
+		r.add("ada", changed()) // it may wait or be merged, but not into what has been tried
+		r.clock.Advance(2 * time.Second)
+		for _, c := range r.claim(100) {
+			if c.ID == first.ID && (c.Content.Text.Reveal() != first.Content.Text.Reveal() || c.Content.HTML.Reveal() != first.Content.HTML.Reveal()) {
+				r.t.Errorf("the second attempt says something else:\n%s", c.Content.Text.Reveal())
+			}
+		}
+	})
+}

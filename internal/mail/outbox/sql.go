@@ -22,19 +22,20 @@ type stored struct {
 	state               State
 	maybeSent           bool
 	attempt             int64
+	merged              int64
 	added, notBefore    time.Time
 	expires             time.Time
 }
 
 const storedColumns = `id, message_id, kind, class, user_id, to_address, to_name, subject, sealed, sender, state, maybe_sent,
-	attempt, added_at, not_before, expires_at`
+	attempt, added_at, not_before, expires_at, merged`
 
 func scanStored(r store.Row) (stored, error) {
 	var s stored
 	var state string
 	var class, added, notBefore, expires int64
 	err := r.Scan(&s.id, &s.messageID, &s.kind, &class, &s.to.UserID, &s.to.Address, &s.to.Name, &s.subject, &s.sealed, &s.sender,
-		&state, &s.maybeSent, &s.attempt, &added, &notBefore, &expires)
+		&state, &s.maybeSent, &s.attempt, &added, &notBefore, &expires, &s.merged)
 	s.state, s.class = State(state), letter.Class(class)
 	s.added, s.notBefore, s.expires = store.FromMicros(added), store.FromMicros(notBefore), store.FromMicros(expires)
 	return s, err
@@ -42,7 +43,7 @@ func scanStored(r store.Row) (stored, error) {
 
 func insertLetter(tx *store.Tx, s stored) error {
 	now := store.Micros(tx.Now())
-	_, err := tx.Exec(`INSERT INTO outbox_letter (`+storedColumns+`, merged, lease_until, changed_at, stage, code, enhanced, reply, advice, queue_id, server)
+	_, err := tx.Exec(`INSERT INTO outbox_letter (`+storedColumns+`, lease_until, changed_at, stage, code, enhanced, reply, advice, queue_id, server)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, '', 'queued', false, 0, $10, $11, $12, 0, 0, $10, '', 0, '', '', '', '', '')`,
 		s.id, s.messageID, s.kind, int64(s.class), s.to.UserID, s.address, s.to.Name, s.subject, s.sealed,
 		now, store.Micros(s.notBefore), store.Micros(s.expires))
@@ -68,9 +69,12 @@ func recentLetters(tx *store.Tx, address, kind string, since time.Time) ([]recen
 		address, kind, store.Micros(since))
 }
 
-func countMerged(tx *store.Tx, id string) error {
-	_, err := tx.Exec(`UPDATE outbox_letter SET merged = merged + 1, changed_at = $1 WHERE id = $2`, store.Micros(tx.Now()), id)
-	return err
+// countMerged counts one more letter that another stands for, unless that has
+// left meanwhile: its content is the same on all attempts.
+func countMerged(tx *store.Tx, id string) (bool, error) {
+	n, err := tx.Exec(`UPDATE outbox_letter SET merged = merged + 1, changed_at = $1 WHERE id = $2 AND state = 'queued' AND attempt = 0`,
+		store.Micros(tx.Now()), id)
+	return n > 0, err
 }
 
 // finish ends a letter without an attempt, and with it one whose process died.
