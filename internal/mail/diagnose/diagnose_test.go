@@ -46,7 +46,7 @@ func TestAGoodServerPasses(t *testing.T) {
 		{
 			"none", func(c *smtptest.SinkConfig) { c.Certificate, c.Mechanisms = nil, nil },
 			func(c *mail.Change) {
-				c.Port, c.Security, c.Auth, c.Password = 25, smtp.None, mail.AuthNone, mail.Password{}
+				c.Port, c.Security, c.ConfirmClear, c.Auth, c.Password = 25, smtp.None, smtptest.Host, mail.AuthNone, mail.Password{}
 			},
 			"resolve:ok connect:ok greeting:ok tls:warn hello:ok signin:skip sender:ok recipient:ok mail:ok",
 		},
