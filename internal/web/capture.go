@@ -122,6 +122,9 @@ func (s *Site) capturedHTML(v *visit) error {
 	return nil
 }
 
+// maxFramed bounds a letter's HTML with its pictures in it, in bytes.
+const maxFramed = 16 << 20
+
 var headTag = regexp.MustCompile(`(?i)<head(\s[^>]*)?>`)
 
 // framed is a letter's HTML as the frame shows it: links lead into a new
@@ -135,11 +138,17 @@ func framed(c capture.Content) string {
 		html = target + html
 	}
 	var pictures []string
+	size := len(html)
 	for id, part := range c.Inline {
 		switch part.Type {
 		case "image/png", "image/jpeg", "image/gif", "image/webp":
-			pictures = append(pictures, "cid:"+id, "data:"+part.Type+";base64,"+base64.StdEncoding.EncodeToString(part.Data))
+			picture := "data:" + part.Type + ";base64," + base64.StdEncoding.EncodeToString(part.Data)
+			pictures = append(pictures, "cid:"+id, picture)
+			size += strings.Count(html, "cid:"+id) * len(picture)
 		}
+	}
+	if size > maxFramed {
+		return html // a few references more, and the machine has no memory left
 	}
 	return strings.NewReplacer(pictures...).Replace(html)
 }
