@@ -7,7 +7,6 @@
 export function search(attach) {
   const form = document.querySelector("form[data-search]");
   if (!(form instanceof HTMLFormElement)) return;
-  for (const button of form.querySelectorAll("[data-noscript]")) button.setAttribute("hidden", "");
   const input = form.querySelector("input[type=search]");
   addEventListener("keydown", (event) => {
     const at = event.target;
