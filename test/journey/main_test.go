@@ -119,8 +119,13 @@ func (s *story) setUp(t *testing.T) {
 	g.Fill("#login", "grace")
 	g.Fill("#email", graceEmail)
 	g.Fill("#organisation", "Example Ltd")
+	const button = `document.querySelector("form.card button.main").getBoundingClientRect().top + scrollY`
+	before := peers.Eval[float64](g, button)
 	g.Fill("#password", "sealpost123")
 	g.Wait("#password-strength")
+	if after := peers.Eval[float64](g, button); after != before {
+		t.Errorf("the button moved from %v to %v while somebody typed", before, after)
+	}
 	if status := g.Press("form.card button.main"); status != http.StatusUnprocessableEntity {
 		t.Errorf("a known-bad password is taken with %d", status)
 	}

@@ -9,6 +9,9 @@ import (
 	"github.com/sealpost/sealpost/test/peers"
 )
 
+// maxWeight is what a page with all its parts may weigh, in bytes, uncompressed.
+const maxWeight = 150_000
+
 // notPages are routes that answer a script or with a file, which nobody looks
 // at.
 var notPages = []string{
@@ -61,6 +64,12 @@ func everyPage(t *testing.T, e *estate) {
 				path := e.at(t, r.Path)
 				if status := tab.Go(e.URL() + path + query); status != http.StatusOK {
 					t.Fatalf("status %d\n%s", status, tab.Text())
+				}
+				if n := tab.Weight(); n > maxWeight || n < 10_000 {
+					t.Errorf("the page weighs %d bytes", n)
+				}
+				if n := tab.Shift(); n > 0 {
+					t.Errorf("the page moves by itself: %d thousandths", n)
 				}
 				fit(t, e.house, tab)
 			})

@@ -299,6 +299,27 @@ func (p *Tab) Sideways() int {
 	return Eval[int](p, `Math.max(0, document.documentElement.scrollWidth - document.documentElement.clientWidth)`)
 }
 
+// Weight returns how many bytes the page and its parts have, as they were before
+// any compression.
+func (p *Tab) Weight() int {
+	p.t.Helper()
+	return Eval[int](p, `[...performance.getEntriesByType("navigation"), ...performance.getEntriesByType("resource")]
+		.reduce((sum, e) => sum + e.decodedBodySize, 0)`)
+}
+
+// Shift returns how much of the page moved by itself since it was opened, as
+// Chromium's cumulative layout shift in thousandths.
+func (p *Tab) Shift() int {
+	p.t.Helper()
+	return Eval[int](p, `new Promise((resolve) => {
+		let sum = 0
+		new PerformanceObserver((list) => {
+			for (const e of list.getEntries()) if (!e.hadRecentInput) sum += e.value
+		}).observe({type: "layout-shift", buffered: true})
+		requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(() => resolve(Math.round(sum * 1000)), 0)))
+	})`)
+}
+
 // Picture returns a picture of what the window shows: JPEG of the quality.
 func (p *Tab) Picture(quality int64) []byte {
 	p.t.Helper()

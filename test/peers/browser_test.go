@@ -36,6 +36,8 @@ func site(t *testing.T) string {
 			fmt.Fprint(w, text)
 		})
 	}
+	serve("/moving", `<script src="/moving.js" defer></script><body><main><p id="late" hidden>Late<br>and<br>tall</p><h1>Moving</h1></main>`)
+	file("/moving.js", "text/javascript", `setTimeout(() => { document.getElementById("late").hidden = false }, 200)`)
 	file("/console.js", "text/javascript", `console.error("something", "broke")`)
 	file("/thrown.js", "text/javascript", `throw new Error("thrown on purpose")`)
 	file("/wide.css", "text/css", `#wide { width: 500px; height: 1px }`)
@@ -88,7 +90,19 @@ func TestChromiumReportsWhatAPageDoesWrong(t *testing.T) {
 			t.Errorf("got %q, want %q", got, want)
 		}
 	})
-	t.Run("axe-core and width", func(t *testing.T) {
+	t.Run("a page that moves", func(t *testing.T) {
+		tab := browser.Person(t, "visitor")
+		tab.Go(at + "/good")
+		if got := tab.Shift(); got != 0 {
+			t.Errorf("a good page moves by %d", got)
+		}
+		tab.Go(at + "/moving")
+		tab.Wait("#late")
+		if got := tab.Shift(); got == 0 {
+			t.Error("a moving page was not noticed")
+		}
+	})
+	t.Run("axe-core, weight and width", func(t *testing.T) {
 		tab := browser.Person(t, "visitor")
 		tab.Go(at + "/good")
 		if found := tab.Accessible(t); len(found) > 0 {
@@ -97,6 +111,9 @@ func TestChromiumReportsWhatAPageDoesWrong(t *testing.T) {
 		tab.Go(at + "/unlabelled")
 		if found := strings.Join(tab.Accessible(t), "\n"); !strings.Contains(found, "label: ") {
 			t.Errorf("the missing label was not found: %q", found)
+		}
+		if got := tab.Weight(); got < 200 || got > 3000 {
+			t.Errorf("the page weighs %d bytes", got)
 		}
 		tab.Look("dark", 360, 740)
 		if got := tab.Sideways(); got < 100 {
