@@ -79,6 +79,28 @@ func TestAnAnswerThatWasLostRepeatsTheSameBytes(t *testing.T) {
 	})
 }
 
+// A filter that delivers and loses each answer must not fill a mailbox: after a
+// few copies the letter waits long.
+func TestALetterWhoseAnswersAreAlwaysLostIsNotCopiedWithoutEnd(t *testing.T) {
+	each(t, func(r *rig) {
+		r.server(func(a smtptest.Asked) string {
+			if a.Verb == "CONTENT" {
+				return smtptest.Hangup
+			}
+			return ""
+		})
+		id := r.add("ada", news())
+		for range 24 {
+			r.run()
+			r.clock.Advance(20 * time.Minute)
+		}
+		if n := len(r.received("ada")); n < 3 || n > 5 {
+			r.t.Errorf("%d copies in 8 hours", n)
+		}
+		r.want(id, outbox.Uncertain)
+	})
+}
+
 func TestARefusedLetterDoesNotHurtOthers(t *testing.T) {
 	each(t, func(r *rig) {
 		r.server(func(a smtptest.Asked) string {

@@ -135,6 +135,9 @@ func (l *lane) refused(ctx context.Context, t mail.Transport, c outbox.Claim, r 
 	switch {
 	case failure.Uncertain:
 		out.State = outbox.Uncertain
+		if c.MaybeSent && c.Tries >= fewCopies {
+			out.RetryAt = e.now().Add(max(longUncertain, v.After))
+		}
 		out.Advice = "The server may have taken the letter: its answer was lost. It is tried again with the same Message-ID. " + out.Advice
 	case failure.Kind == smtp.KindCancelled:
 		out.State, out.RetryAt = outbox.Queued, time.Time{}
@@ -190,6 +193,14 @@ func retryDelays() []time.Duration {
 	const m = time.Minute
 	return []time.Duration{m, 2 * m, 5 * m, 10 * m, 15 * m, 30 * m, 60 * m}
 }
+
+const (
+	// fewCopies is after how many attempts whose answer was lost a letter
+	// waits for longUncertain: each further one may be one more copy in
+	// somebody's mailbox.
+	fewCopies     = 3
+	longUncertain = 6 * time.Hour
+)
 
 // lastTry is how long before its end a letter is tried once more where the
 // usual wait would be too long.
