@@ -54,7 +54,7 @@ func (s *Site) addAccountPage(v *visit) error {
 	if err != nil {
 		return err
 	}
-	p := &page.AccountForm{ID: store.NewID(), New: true, Generator: generatorOf(vault.DefaultRecipe())}
+	p := &page.AccountForm{ID: store.NewID(), New: true, Generator: page.Generator{Recipe: vault.DefaultRecipe()}}
 	return v.render(toResource(p, r))
 }
 
@@ -165,7 +165,7 @@ func (s *Site) setPasswordForm(v *visit) (*page.SetPassword, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &page.SetPassword{ID: a.ID, Name: a.Name, ResourceName: a.ResourceName, Version: a.Version, Generator: generatorOf(vault.DefaultRecipe())}
+	p := &page.SetPassword{ID: a.ID, Name: a.Name, ResourceName: a.ResourceName, Version: a.Version, Generator: page.Generator{Recipe: vault.DefaultRecipe()}}
 	p.Title, p.Crumbs = "Change password", about(a)
 	if a.Version == 0 {
 		p.Title = "Set password"
@@ -313,18 +313,11 @@ func recipe(v *visit) vault.Recipe {
 	}
 }
 
-func generatorOf(r vault.Recipe) page.Generator {
-	return page.Generator{
-		Kind: r.Kind, Length: r.Length, Lower: r.Lower, Upper: r.Upper, Digits: r.Digits, Symbols: r.Symbols, NoLookAlikes: r.NoLookAlikes,
-		Words: r.Words, Separator: r.Separator, Capitals: r.Capitals, Number: r.Number,
-	}
-}
-
 // generatorTyped is the recipe of the form that was sent, or the usual one
 // where the form had none.
 func generatorTyped(v *visit) page.Generator {
 	if !v.has("kind") {
-		return generatorOf(vault.DefaultRecipe())
+		return page.Generator{Recipe: vault.DefaultRecipe()}
 	}
-	return generatorOf(recipe(v))
+	return page.Generator{Recipe: recipe(v)}
 }

@@ -1,7 +1,6 @@
 package web
 
 import (
-	"io"
 	"strconv"
 
 	"github.com/sealpost/sealpost/internal/fault"
@@ -103,16 +102,7 @@ func (v *visit) upload(name string, most int64) ([]byte, error) {
 	if v.r.MultipartForm == nil || len(v.r.MultipartForm.File[name]) == 0 {
 		return nil, nil
 	}
-	f, err := v.r.MultipartForm.File[name][0].Open()
-	if err != nil {
-		return nil, fault.Internal(err)
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, most+1))
-	if err != nil {
-		return nil, fault.Internal(err)
-	}
-	return b, nil
+	return readFile(v.r.MultipartForm.File[name][0], most)
 }
 
 // logo answers with the organisation's logo, which letters carry too.

@@ -81,15 +81,10 @@ func (s *Site) homeMail(v *visit, p *page.Home) error {
 	if !v.by.May(actor.ManageSettings) {
 		return nil
 	}
-	health, err := s.Mail.Health(v.ctx(), v.by)
+	state, _, err := s.mailNow(v)
 	if err != nil {
 		return err
 	}
-	gate, n, err := s.letters(v)
-	if err != nil {
-		return err
-	}
-	state := mailState(health, gate, n, s.Now())
 	p.Mail, p.Horizon = &state, true
 	for _, end := range state.Ends {
 		if end.At.Sub(s.Now()) <= horizon {

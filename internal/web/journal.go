@@ -6,7 +6,6 @@ import (
 	"github.com/sealpost/sealpost/internal/actor"
 	"github.com/sealpost/sealpost/internal/mail/letter"
 	"github.com/sealpost/sealpost/internal/mail/outbox"
-	"github.com/sealpost/sealpost/internal/store"
 	"github.com/sealpost/sealpost/internal/web/page"
 )
 
@@ -60,11 +59,7 @@ func (s *Site) journalPart(v *visit) error {
 
 // heldWhy says why letters are kept back, "" while they leave.
 func (s *Site) heldWhy(v *visit) (string, error) {
-	var gate outbox.Gate
-	err := s.DB.View(v.ctx(), func(tx *store.Tx) (err error) {
-		gate, err = s.Outbox.Gate(tx)
-		return err
-	})
+	gate, err := s.gate(v)
 	if err != nil || gate.Open {
 		return "", err
 	}

@@ -21,6 +21,16 @@ func (s *Site) letters(v *visit) (gate outbox.Gate, n outbox.Counts, err error) 
 	return gate, n, err
 }
 
+// mailNow returns how mail stands, in words and as it is.
+func (s *Site) mailNow(v *visit) (page.MailState, mail.Health, error) {
+	health, err := s.Mail.Health(v.ctx(), v.by)
+	if err != nil {
+		return page.MailState{}, health, err
+	}
+	gate, n, err := s.letters(v)
+	return mailState(health, gate, n, s.Now()), health, err
+}
+
 // mailState says in words how mail stands.
 func mailState(h mail.Health, gate outbox.Gate, n outbox.Counts, now time.Time) page.MailState {
 	st := page.MailState{
@@ -98,16 +108,11 @@ func mailEnds(ends []mail.End, now time.Time) []page.MailEnd {
 
 // mailStatePart answers with the state alone.
 func (s *Site) mailStatePart(v *visit) error {
-	p := &page.MailSettings{}
-	health, err := s.Mail.Health(v.ctx(), v.by)
+	state, _, err := s.mailNow(v)
 	if err != nil {
 		return err
 	}
-	gate, n, err := s.letters(v)
-	if err != nil {
-		return err
-	}
-	return v.part(p, "mail-state", mailState(health, gate, n, s.Now()))
+	return v.part(&page.MailSettings{}, "mail-state", state)
 }
 
 func (s *Site) resumeMail(v *visit) error {

@@ -82,6 +82,16 @@ func initials(name string) string {
 
 const mailSettingsPath = "/admin/settings/mail"
 
+// gate returns whether letters may leave.
+func (s *Site) gate(v *visit) (outbox.Gate, error) {
+	var gate outbox.Gate
+	err := s.DB.View(v.ctx(), func(tx *store.Tx) (err error) {
+		gate, err = s.Outbox.Gate(tx)
+		return err
+	})
+	return gate, err
+}
+
 // banner returns what every page says about mail, nil while it leaves as it
 // should.
 func (s *Site) banner(v *visit) (*page.Banner, error) {
@@ -89,11 +99,8 @@ func (s *Site) banner(v *visit) (*page.Banner, error) {
 	if err != nil {
 		return nil, err
 	}
-	var gate outbox.Gate
-	if err := s.DB.View(v.ctx(), func(tx *store.Tx) (err error) {
-		gate, err = s.Outbox.Gate(tx)
-		return err
-	}); err != nil {
+	gate, err := s.gate(v)
+	if err != nil {
 		return nil, err
 	}
 	b := mailBanner(profile, set, gate, v.by.May(actor.ManageSettings))

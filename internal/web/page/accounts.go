@@ -3,6 +3,8 @@ package page
 import (
 	"fmt"
 	"time"
+
+	"github.com/sealpost/sealpost/internal/vault"
 )
 
 // VersionRow is one of the passwords that an account has had.
@@ -90,22 +92,17 @@ func vaultPassword(label, value string, errs *Errors, required bool) Field {
 
 // Generator is the recipe of a generated password with the marks of its form.
 type Generator struct {
+	vault.Recipe
 	Errors *Errors
 	// Open shows the recipe at once.
-	Open                                        bool
-	Kind                                        string
-	Length                                      int
-	Lower, Upper, Digits, Symbols, NoLookAlikes bool
-	Words                                       int
-	Separator                                   string
-	Capitals, Number                            bool
+	Open bool
 	// Bits is the strength of what was generated; 0 before.
 	Bits int
 }
 
 // Kinds are the sorts of passwords.
 func (Generator) Kinds() []Option {
-	return []Option{{Value: "characters", Label: "Characters"}, {Value: "words", Label: "Words", Help: "easy to type"}}
+	return []Option{{Value: vault.Characters, Label: "Characters"}, {Value: vault.Words, Label: "Words", Help: "easy to type"}}
 }
 
 // BitsMeaning says what the strength means.

@@ -3,6 +3,7 @@ package page_test
 import (
 	"time"
 
+	"github.com/sealpost/sealpost/internal/vault"
 	"github.com/sealpost/sealpost/internal/web/page"
 )
 
@@ -11,7 +12,7 @@ func vaultSamples() []page.Page {
 	row := page.AccountRow{ID: "a1", Name: "postgres", Version: 3, PasswordAt: long, PasswordBy: "ana", AskReason: true, CanEdit: true}
 	bare := page.AccountRow{ID: "a2", Name: "backup", CanEdit: true}
 	use := []page.Use{{Label: "Mail server mail.example.org:587", Path: "/admin/settings/mail"}, {Label: "Elsewhere"}}
-	generator := page.Generator{Kind: "characters", Length: 20, Lower: true, Upper: true, Digits: true, Words: 5, Separator: "-"}
+	generator := page.Generator{Recipe: vault.Recipe{Kind: "characters", Length: 20, Lower: true, Upper: true, Digits: true, Words: 5, Separator: "-"}}
 	opened := generator
 	opened.Open, opened.Kind, opened.Bits = true, "words", 66
 	refused := generator
