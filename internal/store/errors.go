@@ -2,8 +2,10 @@ package store
 
 import (
 	"context"
+	"database/sql/driver"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"strings"
 
@@ -98,10 +100,17 @@ func translate(err error) error {
 		return translatePostgres(pg, err)
 	case errors.As(err, &lite):
 		return translateSQLite(lite, err)
-	case errors.As(err, &network), errors.As(err, &connect), pgconn.SafeToRetry(err):
+	case errors.As(err, &network), errors.As(err, &connect), pgconn.SafeToRetry(err), ended(err):
 		return unreachable.Because(err)
 	}
 	return fmt.Errorf("store: %w", err)
+}
+
+// ended reports whether the connection ended under the statement. Which of
+// these it is depends on who noticed first: the driver before it wrote, or the
+// one who read.
+func ended(err error) bool {
+	return errors.Is(err, driver.ErrBadConn) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
 var (

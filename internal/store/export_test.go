@@ -32,3 +32,6 @@ func (db *DB) AskReader(ctx context.Context, query string) (answer string, err e
 	err = db.readers.QueryRowContext(ctx, query).Scan(&answer)
 	return answer, err
 }
+
+// Translate returns what a caller gets for a driver's error.
+func Translate(err error) error { return translate(err) }
