@@ -41,23 +41,30 @@ var table = map[string]room{
 	"internal/server":     {2, "ground", "the listener knows no domain"},
 	"internal/mail/sasl":  {2, "internal/secret", "mechanisms turn a credential into words, nothing else"},
 	"internal/mail/trust": {2, "internal/fault", "a verdict about a certificate needs no store"},
+	"internal/mail/oauth": {2, "internal/secret internal/fault", "the conversation with an authority keeps nothing"},
 
 	"internal/keyring":   {3, "internal/store internal/failpoint ground", "sealing needs keys and the table they are in"},
 	"internal/mail/smtp": {3, "internal/mail/sasl internal/secret internal/fault internal/failpoint", "the client knows the wire only"},
 
-	"internal/mail/verdict": {4, "internal/mail/smtp internal/mail/sasl internal/mail/trust", "one table says what a failure means"},
+	"internal/mail/pace": {3, "internal/store ground", "how fast mail leaves is a matter of rows and a clock"},
+
+	"internal/mail/verdict": {4, "internal/mail/smtp internal/mail/sasl internal/mail/trust internal/mail/oauth", "one table says what a failure means"},
+	"internal/mail/graph":   {4, "internal/mail/smtp internal/secret internal/fault", "another wire for the same letters"},
+	"internal/mail/token":   {4, "internal/mail/oauth internal/store internal/keyring internal/failpoint ground", "tokens are kept for whoever names their place"},
 	"internal/audit":        {4, "internal/store internal/keyring ground", "whoever writes may be audited, so audit knows nobody"},
 	"internal/mail/letter":  {4, "internal/store internal/mail/message ground", "a letter is rendered from what its cause gives it"},
 
 	"internal/mail/outbox": {5, "internal/store internal/keyring internal/audit internal/mail/letter internal/mail/message internal/failpoint ground", "the outbox keeps letters and does not send them"},
-	"internal/mail":        {5, "internal/mail/smtp internal/mail/sasl internal/mail/trust internal/mail/message internal/mail/verdict internal/mail/letter internal/store internal/keyring internal/audit ground", "mail knows neither users nor vault"},
+	"internal/mail":        {5, "internal/mail/smtp internal/mail/sasl internal/mail/trust internal/mail/oauth internal/mail/token internal/mail/graph internal/mail/pace internal/mail/message internal/mail/verdict internal/mail/letter internal/store internal/keyring internal/audit ground", "mail knows neither users nor vault"},
 
-	"internal/mail/delivery": {6, "internal/mail internal/mail/outbox internal/mail/letter internal/mail/message internal/mail/verdict internal/mail/smtp internal/worker internal/audit internal/store internal/failpoint ground", "only delivery writes down what became of a letter"},
-	"internal/mail/diagnose": {6, "internal/mail internal/mail/letter internal/mail/message internal/mail/smtp internal/mail/trust internal/mail/verdict internal/audit internal/store ground", "the test asks the same client that delivers"},
+	"internal/mail/delivery": {6, "internal/mail internal/mail/outbox internal/mail/letter internal/mail/message internal/mail/verdict internal/mail/smtp internal/mail/pace internal/worker internal/audit internal/store internal/failpoint ground", "only delivery writes down what became of a letter"},
+	"internal/mail/diagnose": {6, "internal/mail internal/mail/letter internal/mail/message internal/mail/smtp internal/mail/trust internal/mail/oauth internal/mail/verdict internal/audit internal/store ground", "the test asks the same client that delivers"},
 	"internal/mail/capture":  {6, "internal/store internal/worker internal/keyring internal/audit ground", "the capture mailbox is a mail server like another"},
 	"internal/identity":      {6, "internal/identity/guess internal/store internal/keyring internal/audit internal/mail/outbox internal/mail/letter internal/mail/message internal/failpoint ground", "users cause letters; they do not send them"},
 
 	"internal/vault": {7, "internal/identity internal/store internal/keyring internal/audit internal/mail/outbox internal/mail/letter internal/failpoint ground", "the vault's rules in one place"},
+
+	"internal/notify": {8, "internal/audit internal/identity internal/mail/outbox internal/mail/letter internal/store internal/worker ground", "it follows the audit log; what is not audited cannot be notified"},
 
 	"internal/blueprint": {8, "below", "set-up as code calls the same operations as the pages"},
 
@@ -80,7 +87,7 @@ var sameFloor = map[string]string{
 // rig are packages that exist for tests; no product code imports them.
 func rig(path string) bool {
 	return strings.HasPrefix(path, "test/") || strings.HasPrefix(path, "bench") ||
-		strings.Contains(path, "storetest") || strings.Contains(path, "smtptest")
+		strings.Contains(path, "storetest") || strings.Contains(path, "smtptest") || strings.Contains(path, "oauthtest")
 }
 
 type pkg struct {
