@@ -109,10 +109,10 @@ func TestPasswordsAreNormalised(t *testing.T) {
 func TestNoDowngradeOfAFixedMechanism(t *testing.T) {
 	for i, fixed := range Strength() {
 		offered := append(append([]string{}, Strength()[:i]...), Strength()[i+1:]...)
-		if got, err := Choose(offered, fixed, true); err == nil {
+		if got, err := cred("user", "pencil").Choose(offered, fixed, true); err == nil {
 			t.Errorf("%s became %s", fixed, got)
 		}
-		if got, err := Choose(Strength(), fixed, true); err != nil || got != fixed {
+		if got, err := cred("user", "pencil").Choose(Strength(), fixed, true); err != nil || got != fixed {
 			t.Errorf("control: %s became %s, %v", fixed, got, err)
 		}
 	}

@@ -29,11 +29,22 @@ var ErrChallenge = errors.New("sasl: the server's challenge does not fit the mec
 // password.
 var ErrServer = errors.New("sasl: the server could not prove that it knows the password")
 
-// Credential is what a client proves to hold.
+// Credential is what a client proves to hold: a password or a token, never
+// both.
 type Credential struct {
 	Username string
 	Password secret.Value
+	// Token is a bearer token (RFC 6750). A credential with one is used with
+	// the mechanisms of [Bearer] and with no other.
+	Token secret.Value
+	// Host and Port are where the client is connected to, which OAUTHBEARER
+	// tells the server. Empty ones are left out.
+	Host string
+	Port int
 }
+
+// bears tells that the credential is a token.
+func (c Credential) bears() bool { return !c.Token.IsZero() }
 
 // Mechanism is one exchange. Call Start once, Next for each challenge, Done
 // when the server said that it succeeded.
@@ -50,37 +61,57 @@ type Mechanism interface {
 	Done() error
 }
 
-// Strength lists the mechanisms from the strongest to the weakest. In SCRAM the
+// Strength lists the mechanisms for passwords from the strongest to the weakest. In SCRAM the
 // password does not leave the client and the server proves itself; CRAM-MD5
 // hides it, weakly; PLAIN and LOGIN send it, which only TLS makes safe.
 func Strength() []string { return []string{SCRAMSHA256, SCRAMSHA1, CRAMMD5, Plain, Login} }
 
 // Choose returns the mechanism to use with a server that offers the given
-// ones: fixed, where it is not empty, or the strongest that both know. CRAM-MD5
-// is taken by itself only without TLS: inside TLS, PLAIN lets the server keep
-// the password hashed well, which CRAM-MD5 does not.
-func Choose(offered []string, fixed string, encrypted bool) (string, error) {
+// ones: fixed, where it is not empty, or the first of those for the credential
+// that both know. A token never goes where a password belongs, nor a password
+// where a token does, whatever is offered. CRAM-MD5 is taken by itself only
+// without TLS: inside TLS, PLAIN lets the server keep the password hashed well,
+// which CRAM-MD5 does not.
+func (c Credential) Choose(offered []string, fixed string, encrypted bool) (string, error) {
 	has := func(name string) bool {
 		return slices.ContainsFunc(offered, func(o string) bool { return strings.EqualFold(o, name) })
 	}
+	known := Strength()
+	if c.bears() {
+		known = Bearer()
+	}
 	if fixed != "" {
-		if !has(fixed) {
+		switch {
+		case !has(fixed):
 			return "", fmt.Errorf("sasl: the server does not offer %s", fixed)
+		case !slices.Contains(known, fixed):
+			return "", fmt.Errorf("sasl: %s does not go with this credential", fixed)
 		}
 		return fixed, nil
 	}
-	for _, name := range Strength() {
+	for _, name := range known {
 		if !has(name) || name == CRAMMD5 && encrypted && (has(Plain) || has(Login)) {
 			continue
 		}
 		return name, nil
 	}
+	if c.bears() {
+		return "", errors.New("sasl: the server offers no sign-in with OAuth 2.0")
+	}
 	return "", errors.New("sasl: the server offers no mechanism that is known here")
 }
 
 // New returns a new exchange of the mechanism. It refuses credentials that
-// cannot be carried: empty ones, and those with NUL or line breaks.
+// cannot be carried: empty ones, those with NUL or line breaks, tokens with a
+// character outside of RFC 6750, and a token for a mechanism of passwords or the
+// reverse.
 func New(name string, c Credential) (Mechanism, error) {
+	if slices.Contains(Bearer(), name) {
+		return newBearer(name, c)
+	}
+	if c.bears() {
+		return nil, fmt.Errorf("sasl: %s does not carry a token", name)
+	}
 	if c.Username == "" || c.Password.IsZero() {
 		return nil, errors.New("sasl: user name or password is empty")
 	}

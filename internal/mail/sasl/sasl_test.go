@@ -151,7 +151,7 @@ func TestChoose(t *testing.T) {
 		{"XOAUTH2 GSSAPI", "", true, ""},
 		{"", "", true, ""},
 	} {
-		got, err := Choose(strings.Fields(tt.offered), tt.fixed, tt.encrypted)
+		got, err := cred("user", "pencil").Choose(strings.Fields(tt.offered), tt.fixed, tt.encrypted)
 		if got != tt.want || (err == nil) != (tt.want != "") {
 			t.Errorf("%q fixed %q: got %q, %v; want %q", tt.offered, tt.fixed, got, err, tt.want)
 		}

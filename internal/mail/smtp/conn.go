@@ -233,11 +233,13 @@ func (c *Conn) auth(ctx context.Context) error {
 	if len(c.caps.Auth) == 0 {
 		return policy(StageAuth, "the server offers no sign-in")
 	}
-	name, err := sasl.Choose(c.caps.Auth, c.cfg.Auth.Mechanism, c.tls)
+	credential := c.cfg.Auth.Credential
+	credential.Host, credential.Port = c.cfg.Host, c.cfg.Port
+	name, err := credential.Choose(c.caps.Auth, c.cfg.Auth.Mechanism, c.tls)
 	if err != nil {
 		return &Error{Stage: StageAuth, Kind: KindPolicy, Text: strings.TrimPrefix(err.Error(), "sasl: "), Err: err}
 	}
-	m, err := sasl.New(name, c.cfg.Auth.Credential)
+	m, err := sasl.New(name, credential)
 	if err != nil {
 		return &Error{Stage: StageAuth, Kind: KindInput, Text: strings.TrimPrefix(err.Error(), "sasl: "), Err: err}
 	}

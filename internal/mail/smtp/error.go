@@ -3,6 +3,7 @@ package smtp
 import (
 	"fmt"
 	"strings"
+	"time"
 )
 
 // Kind is the sort of an error.
@@ -42,6 +43,11 @@ type Error struct {
 	Code     int
 	Enhanced string
 	Text     string
+	// After is how long the server wants to be left alone; 0 where it did not
+	// say.
+	After time.Duration
+	// Bearer tells that the connection signs in with a token.
+	Bearer bool
 	// Uncertain tells that the server may have taken the letter all the same.
 	Uncertain bool
 	// Err is the cause below.

@@ -30,17 +30,37 @@ const (
 	Fail Act = "fail"
 )
 
+// Remedy is what ends a pause, as far as Sealpost has a part in it.
+type Remedy string
+
+// The remedies.
+const (
+	// RemedyNone: something elsewhere is to be mended, or a password set.
+	RemedyNone Remedy = ""
+	// RemedySignIn: a person signs in again at the authority.
+	RemedySignIn Remedy = "sign_in"
+	// RemedySettings: the mail server settings are to be corrected.
+	RemedySettings Remedy = "settings"
+)
+
 // Verdict says what a failure means.
 type Verdict struct {
 	Act Act
+	// Remedy tells what a pause ends with.
+	Remedy Remedy
 	// After is how long to wait at least before the next try; 0 leaves it to
 	// the usual schedule.
 	After time.Duration
+	// Patience is after how many failures of this row in a row, of whichever
+	// letters, a Retry is to be taken for a Pause; 0 means never.
+	Patience int
 	// Server tells that the failure met the server, not one letter.
 	Server bool
 	// Meaning is one plain sentence, Mend the one most likely thing to do, and
 	// Command what to type for it elsewhere, if there is such a thing.
 	Meaning, Mend, Command string
+	// Link is the vendor's page about the failure, or "".
+	Link string
 	// Row is the id in the table, or the name of the class it fell to.
 	Row string
 }
