@@ -64,6 +64,9 @@ const (
 	CodeLimited = "limited"
 	// CodeInUse: the object is used elsewhere and cannot go.
 	CodeInUse = "in_use"
+	// CodeSignIn: somebody must sign in at the provider of the mailbox before
+	// the change can be made.
+	CodeSignIn = "sign_in_required"
 )
 
 // FieldError is what is wrong with one field of a form or request.
