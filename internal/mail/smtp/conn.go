@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/base64"
 	"errors"
 	"io"
 	"net"
@@ -15,12 +14,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/sealpost/sealpost/internal/mail/sasl"
-	"github.com/sealpost/sealpost/internal/secret"
 )
-
-// maxAuthLine is the longest AUTH line, RFC 4954 4.
-const maxAuthLine = 12288
 
 // Conn is a connection on which letters can be sent: encrypted and signed in
 // as its Config says. It belongs to one goroutine at a time.
@@ -45,19 +39,31 @@ type Conn struct {
 // Dial connects, greets, encrypts and signs in. The error is an *Error.
 func Dial(ctx context.Context, cfg Config) (*Conn, error) {
 	if err := cfg.check(); err != nil {
-		return nil, err
+		return nil, cfg.mark(err)
 	}
 	c := &Conn{cfg: cfg, timeout: cfg.Timeouts.withDefaults()}
 	if err := c.connect(ctx); err != nil {
-		return nil, err
+		return nil, cfg.mark(err)
 	}
 	err := c.whileAlive(ctx, StageGreeting, c.open)
 	if err != nil {
 		c.drop()
-		return nil, err
+		return nil, cfg.mark(err)
 	}
 	return c, nil
 }
+
+// mark notes in err, if it is an *Error, how the connection signs in.
+func (cfg Config) mark(err error) error {
+	var e *Error
+	if errors.As(err, &e) {
+		e.Bearer = cfg.bears()
+	}
+	return err
+}
+
+// bears tells that the connection signs in with a token.
+func (cfg Config) bears() bool { return cfg.Auth != nil && !cfg.Auth.Token.IsZero() }
 
 func (cfg Config) check() error {
 	switch {
@@ -69,6 +75,8 @@ func (cfg Config) check() error {
 		return input(StageTLS, "no way to verify the server")
 	case cfg.LocalName == "" || strings.ContainsFunc(cfg.LocalName, func(r rune) bool { return r <= ' ' || r > '~' }):
 		return input(StageEHLO, "the EHLO name is no host name")
+	case cfg.bears() && cfg.Security == None:
+		return policy(StageAuth, "a token would travel in clear")
 	case cfg.Auth != nil && cfg.Security == None && !cfg.AllowClearAuth:
 		return policy(StageAuth, "a password would travel in clear")
 	}
@@ -226,125 +234,6 @@ func (c *Conn) handshakeError(ctx context.Context, err error) error {
 		}
 	}
 	return e
-}
-
-func (c *Conn) auth(ctx context.Context) error {
-	began := time.Now()
-	if len(c.caps.Auth) == 0 {
-		return policy(StageAuth, "the server offers no sign-in")
-	}
-	credential := c.cfg.Auth.Credential
-	credential.Host, credential.Port = c.cfg.Host, c.cfg.Port
-	name, err := credential.Choose(c.caps.Auth, c.cfg.Auth.Mechanism, c.tls)
-	if err != nil {
-		return &Error{Stage: StageAuth, Kind: KindPolicy, Text: strings.TrimPrefix(err.Error(), "sasl: "), Err: err}
-	}
-	m, err := sasl.New(name, credential)
-	if err != nil {
-		return &Error{Stage: StageAuth, Kind: KindInput, Text: strings.TrimPrefix(err.Error(), "sasl: "), Err: err}
-	}
-	if err := c.exchange(ctx, m); err != nil {
-		return err
-	}
-	c.observe(Event{Stage: StageAuth, Detail: []string{name}, Took: time.Since(began)})
-	return nil
-}
-
-// maxChallenges is how many challenges a sign-in may take: no mechanism here
-// needs more.
-const maxChallenges = 2
-
-// exchange runs one SASL exchange (RFC 4954 4).
-func (c *Conn) exchange(ctx context.Context, m sasl.Mechanism) error {
-	initial, has, err := m.Start()
-	if err != nil {
-		return &Error{Stage: StageAuth, Kind: KindInput, Err: err}
-	}
-	line, shown := "AUTH "+m.Name(), "AUTH "+m.Name()
-	pending := false
-	c.secrets = append(c.secrets, c.cfg.Auth.Password.Reveal())
-	encoded := c.encode(initial)
-	if has {
-		if len(line)+1+len(encoded)+2 <= maxAuthLine {
-			line, shown = line+" "+encoded, shown+" "+credentials
-		} else {
-			pending = true
-		}
-	}
-	reply, err := c.say(ctx, StageAuth, line, shown)
-	if err != nil {
-		return err
-	}
-	if pending && reply.Code == 334 {
-		reply, err = c.say(ctx, StageAuth, encoded, credentials)
-		if err != nil {
-			return err
-		}
-	}
-	for n := 0; reply.Code == 334; n++ {
-		if n == maxChallenges {
-			return c.cancelAuth(ctx, errors.New("the server does not stop asking"))
-		}
-		challenge, err := base64.StdEncoding.DecodeString(strings.TrimSpace(strings.Join(reply.Lines, "")))
-		if err != nil {
-			return c.cancelAuth(ctx, errors.New("the server's challenge is not base64"))
-		}
-		answer, err := m.Next(challenge)
-		if err != nil {
-			return c.cancelAuth(ctx, err)
-		}
-		reply, err = c.say(ctx, StageAuth, c.encode(answer), credentials)
-		if err != nil {
-			return err
-		}
-	}
-	if reply.Code != 235 {
-		return replyError(StageAuth, reply)
-	}
-	if err := m.Done(); err != nil {
-		return &Error{Stage: StageAuth, Kind: KindProtocol, Err: err}
-	}
-	return nil
-}
-
-// credentials stands in a transcript for what must not.
-const credentials = "[credentials]"
-
-// encode returns what is said for v, and remembers it for hide.
-func (c *Conn) encode(v secret.Value) string {
-	encoded := base64.StdEncoding.EncodeToString([]byte(v.Reveal()))
-	c.secrets = append(c.secrets, encoded)
-	return encoded
-}
-
-// minHidden is the shortest text that hide looks for: a shorter one stands in
-// innocent words.
-const minHidden = 4
-
-// minTelling is how much of the beginning of a credential tells too much.
-const minTelling = 12
-
-// hide takes out of a server's words what was said in the sign-in. Some servers
-// repeat what they did not understand.
-func (c *Conn) hide(text string) string {
-	for _, s := range c.secrets {
-		if len(s) >= minHidden {
-			text = strings.ReplaceAll(text, s, credentials)
-		}
-		// A long one may have been repeated in part, or been cut.
-		if len(s) > minTelling {
-			if i := strings.Index(text, s[:minTelling]); i >= 0 {
-				text = text[:i] + credentials
-			}
-		}
-	}
-	return text
-}
-
-// cancelAuth takes an exchange back (RFC 4954 4: a lone "*").
-func (c *Conn) cancelAuth(ctx context.Context, cause error) error {
-	_, _ = c.say(ctx, StageAuth, "*", "*")
-	return &Error{Stage: StageAuth, Kind: KindProtocol, Err: cause}
 }
 
 // Caps returns what the server announced, after TLS where TLS is on.

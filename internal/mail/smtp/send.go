@@ -59,8 +59,9 @@ func (c *Conn) Send(ctx context.Context, subs []Submission, done func(i int, r R
 		})
 		if err != nil {
 			c.drop()
-			return err
+			return c.cfg.mark(err)
 		}
+		c.markResult(r)
 		r.Took = time.Since(began)
 		if r.Err != nil && ends(r.Err) {
 			c.drop()
@@ -71,6 +72,16 @@ func (c *Conn) Send(ctx context.Context, subs []Submission, done func(i int, r R
 		}
 	}
 	return nil
+}
+
+// markResult notes in the errors of r how the connection signed in.
+func (c *Conn) markResult(r Result) {
+	if r.Err != nil {
+		r.Err.Bearer = c.cfg.bears()
+	}
+	for _, e := range r.Refused {
+		e.Bearer = c.cfg.bears()
+	}
 }
 
 // ends reports whether nothing more may be said after err: anything but an
