@@ -112,20 +112,37 @@ const maxWord = 120
 // server's settings can be found is left out: nobody goes there.
 func refusal(challenge []byte) string {
 	var r struct {
-		Status  json.RawMessage `json:"status"`
-		Schemes string          `json:"schemes"`
-		Scope   string          `json:"scope"`
+		Status  word `json:"status"`
+		Schemes word `json:"schemes"`
+		Scope   word `json:"scope"`
 	}
 	if json.Unmarshal(challenge, &r) != nil {
 		return ""
 	}
 	var parts []string
-	for _, p := range []struct{ name, value string }{{"status", strings.Trim(string(r.Status), `"`)}, {"schemes", r.Schemes}, {"scope", r.Scope}} {
-		if value := printable(p.value); value != "" {
+	for _, p := range []struct {
+		name  string
+		value word
+	}{{"status", r.Status}, {"schemes", r.Schemes}, {"scope", r.Scope}} {
+		if value := printable(string(p.value)); value != "" {
 			parts = append(parts, p.name+" "+value)
 		}
 	}
 	return strings.Join(parts, ", ")
+}
+
+// word is a text that some servers write as something else, a number for
+// example.
+type word string
+
+// UnmarshalJSON takes what is no text as it stands.
+func (w *word) UnmarshalJSON(b []byte) error {
+	var s string
+	if json.Unmarshal(b, &s) != nil {
+		s = string(b)
+	}
+	*w = word(s)
+	return nil
 }
 
 // printable leaves out of a server's word what does not show, and cuts it.
