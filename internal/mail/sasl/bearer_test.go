@@ -66,7 +66,7 @@ func TestARefusalIsReadAndAnswered(t *testing.T) {
 			`{"status":"` + strings.Repeat("x", 500) + `"}`:        "status " + strings.Repeat("x", maxWord) + "…",
 			"{\"status\":\"40\u202e0\\u0007\\n\",\"scope\":\"a\"}": "status 400, scope a",
 			`{"status":{"a":1}}`:                                   `status {"a":1}`,
-			`{"scope":7}`:                                          "",
+			`{"scope":7}`:                                          "scope 7",
 			`[1]`:                                                  "",
 			`no JSON`:                                              "",
 			``:                                                     "",
