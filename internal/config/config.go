@@ -15,8 +15,10 @@ import (
 	"io/fs"
 	"net"
 	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -51,6 +53,18 @@ type Config struct {
 	LogLevel, LogFormat string
 	// DenyMailTo are networks that no mail server may be in.
 	DenyMailTo []netip.Prefix
+	// OAuthAuthorities are further hosts, as "host" or "host:port", that
+	// client secrets and tokens may be sent to.
+	OAuthAuthorities []string
+	// OAuthProxy is the HTTP proxy on the way to them; empty is none. It may
+	// hold a password.
+	OAuthProxy secret.Value
+	// AlertsWebhook is where alerts about mail are posted; empty is off. Such
+	// addresses often let in whoever knows them.
+	AlertsWebhook secret.Value
+	// AlertsKey is the file of the key that signs alerts; empty leaves them
+	// unsigned.
+	AlertsKey string
 }
 
 // Overrides are the flags; empty ones are not set.
@@ -72,6 +86,16 @@ type values struct {
 	LogLevel       string   `yaml:"log_level"`
 	LogFormat      string   `yaml:"log_format"`
 	DenyMailTo     []string `yaml:"deny_mail_to"`
+	Mail           struct {
+		OAuth struct {
+			Authorities []string `yaml:"authorities"`
+			Proxy       string   `yaml:"proxy"`
+		} `yaml:"oauth"`
+	} `yaml:"mail"`
+	Alerts struct {
+		Webhook string `yaml:"webhook"`
+		Key     string `yaml:"key"`
+	} `yaml:"alerts"`
 }
 
 // Load reads file, environment ("NAME=value") and flags. An empty path means
@@ -178,6 +202,14 @@ func environment(environ []string) (values, error) {
 			v.LogFormat = value
 		case "DENY_MAIL_TO":
 			v.DenyMailTo = list(value)
+		case "MAIL_OAUTH_AUTHORITIES":
+			v.Mail.OAuth.Authorities = list(value)
+		case "MAIL_OAUTH_PROXY":
+			v.Mail.OAuth.Proxy = value
+		case "ALERTS_WEBHOOK":
+			v.Alerts.Webhook = value
+		case "ALERTS_KEY":
+			v.Alerts.Key = value
 		case "FAILPOINT", "TORTURE":
 			// Read by test builds alone.
 		default:
@@ -217,6 +249,9 @@ func (v *values) override(o values) {
 		{&v.RootKey, o.RootKey},
 		{&v.LogLevel, o.LogLevel},
 		{&v.LogFormat, o.LogFormat},
+		{&v.Mail.OAuth.Proxy, o.Mail.OAuth.Proxy},
+		{&v.Alerts.Webhook, o.Alerts.Webhook},
+		{&v.Alerts.Key, o.Alerts.Key},
 	} {
 		if p.from != "" {
 			*p.to = p.from
@@ -228,6 +263,9 @@ func (v *values) override(o values) {
 	if o.DenyMailTo != nil {
 		v.DenyMailTo = o.DenyMailTo
 	}
+	if o.Mail.OAuth.Authorities != nil {
+		v.Mail.OAuth.Authorities = o.Mail.OAuth.Authorities
+	}
 }
 
 func (v values) config() (Config, error) {
@@ -236,6 +274,8 @@ func (v values) config() (Config, error) {
 		DataDir: v.Data, Listen: v.Listen, Database: secret.New(v.Database), TLSCert: v.TLSCert, TLSKey: v.TLSKey,
 		RootKey: first(v.RootKey, filepath.Join(v.Data, "root.key")), LogLevel: v.LogLevel, LogFormat: v.LogFormat,
 		MetricsListen: offOr(v.Metrics), CaptureListen: offOr(v.Capture),
+		OAuthAuthorities: v.Mail.OAuth.Authorities, OAuthProxy: secret.New(offOr(v.Mail.OAuth.Proxy)),
+		AlertsWebhook: secret.New(offOr(v.Alerts.Webhook)), AlertsKey: v.Alerts.Key,
 	}
 	check.That(validListen(c.Listen), "listen", "Write an address and a port, for example :7272 or 127.0.0.1:7272.")
 	check.That(c.MetricsListen == "" || validListen(c.MetricsListen), "metrics", "Write an address and a port, for example 127.0.0.1:7273, or off.")
@@ -247,7 +287,44 @@ func (v values) config() (Config, error) {
 	check.That(strings.Contains(" debug info warn error ", " "+v.LogLevel+" "), "log_level", "Write debug, info, warn or error.")
 	c.TrustedProxies = prefixes(&check, "trusted_proxies", v.TrustedProxies)
 	c.DenyMailTo = prefixes(&check, "deny_mail_to", v.DenyMailTo)
+	v.checkOutgoing(&check, c)
 	return c, check.Err()
+}
+
+// checkOutgoing checks where the program itself connects to. It repeats nothing
+// of an address: it may hold a password.
+func (v values) checkOutgoing(check *fault.Check, c Config) {
+	for _, a := range v.Mail.OAuth.Authorities {
+		check.That(validAuthority(a), "mail.oauth.authorities", fmt.Sprintf("%q is not a host like login.example.org, or one with its port.", a))
+	}
+	proxy, err := url.Parse(c.OAuthProxy.Reveal())
+	check.That(c.OAuthProxy.IsZero() || err == nil && proxy.Scheme == "http" && proxy.Hostname() != "" && strings.Trim(proxy.Path, "/") == "",
+		"mail.oauth.proxy", "Write the address of an HTTP proxy, for example http://proxy.example.org:3128, or off.")
+	hook, err := url.Parse(c.AlertsWebhook.Reveal())
+	check.That(c.AlertsWebhook.IsZero() || err == nil && hook.Hostname() != "" && hook.User == nil && hook.Fragment == "" &&
+		(hook.Scheme == "https" || hook.Scheme == "http" && thisMachine(hook.Hostname())),
+		"alerts.webhook", "Write an address that begins with https://; http:// is for this machine alone. Or write off.")
+	check.That(v.Alerts.Key == "" || !c.AlertsWebhook.IsZero(), "alerts.key", "A key signs what goes to a webhook. Give the webhook too.")
+}
+
+// validAuthority reports whether s is "host" or "host:port". What else a host
+// must be is for who calls it to say.
+func validAuthority(s string) bool {
+	u, err := url.Parse("https://" + s)
+	if err != nil || u.Host != s || u.Hostname() == "" || strings.HasSuffix(s, ":") {
+		return false
+	}
+	port := u.Port()
+	if port == "" {
+		return true
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	return err == nil && n > 0
+}
+
+func thisMachine(host string) bool {
+	a, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && a.IsLoopback()
 }
 
 func offOr(s string) string {

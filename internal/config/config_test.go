@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -48,6 +49,17 @@ func TestWhatCannotBeMeantIsRefused(t *testing.T) {
 		{file: "tls_cert: x", want: "together"},
 		{file: "log_level: loud", want: "debug"},
 		{file: "trusted_proxies: [everybody]", want: "network"},
+		{file: "mail: {oauth: {authorities: ['https://login.example.org']}}", want: "host"},
+		{file: "mail: {oauth: {authorities: ['login.example.org:x']}}", want: "host"},
+		{file: "mail: {oauth: {authorities: ['login.example.org/path']}}", want: "host"},
+		{file: "mail: {oauth: {authorities: ['me@login.example.org']}}", want: "host"},
+		{file: "mail: {oauth: {proxi: x}}", want: "line 1"},
+		{file: "mail: {oauth: {proxy: 'https://proxy.example.org'}}", want: "HTTP proxy"},
+		{file: "mail: {oauth: {proxy: proxy.example.org}}", want: "HTTP proxy"},
+		{file: "alerts: {webhook: 'http://hooks.example.org/x'}", want: "https://"},
+		{file: "alerts: {webhook: 'https://a:b@hooks.example.org/x'}", want: "https://"},
+		{file: "alerts: {webhook: 'file:///etc/passwd'}", want: "https://"},
+		{file: "alerts: {key: /k}", want: "webhook too"},
 		{env: "SEALPOST_LISTNE=:1", want: "SEALPOST_LISTNE"},
 	} {
 		file := filepath.Join(t.TempDir(), "c.yaml")
@@ -74,15 +86,19 @@ func TestEverySettingHasAnEnvironmentVariable(t *testing.T) {
 		"SEALPOST_DATA=/srv/x", "SEALPOST_LISTEN=127.0.0.1:1", "SEALPOST_DATABASE=postgresql://h/d", "SEALPOST_METRICS=127.0.0.1:2",
 		"SEALPOST_CAPTURE=off", "SEALPOST_TLS_CERT=/c.pem", "SEALPOST_TLS_KEY=/k.pem", "SEALPOST_ROOT_KEY=/r.key",
 		"SEALPOST_TRUSTED_PROXIES=192.0.2.1, 10.0.0.0/8", "SEALPOST_LOG_LEVEL=debug", "SEALPOST_LOG_FORMAT=json",
-		"SEALPOST_DENY_MAIL_TO=10.1.0.0/16", "SEALPOST_FAILPOINT=x", "SEALPOST", "OTHER=1",
+		"SEALPOST_DENY_MAIL_TO=10.1.0.0/16", "SEALPOST_MAIL_OAUTH_AUTHORITIES=login.example.org, 127.0.0.1:8443",
+		"SEALPOST_MAIL_OAUTH_PROXY=http://u:p@proxy.example.org:3128", "SEALPOST_ALERTS_WEBHOOK=https://hooks.example.org/x",
+		"SEALPOST_ALERTS_KEY=/a.key", "SEALPOST_FAILPOINT=x", "SEALPOST", "OTHER=1",
 	}, config.Overrides{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := fmt.Sprint(c.DataDir, c.Listen, c.Database.Reveal(), c.MetricsListen, c.CaptureListen, c.TLSCert, c.TLSKey, c.RootKey,
-		c.TrustedProxies, c.LogLevel, c.LogFormat, c.DenyMailTo)
-	want := fmt.Sprint("/srv/x", "127.0.0.1:1", "postgresql://h/d", "127.0.0.1:2", "", "/c.pem", "/k.pem", "/r.key",
-		"[192.0.2.1/32 10.0.0.0/8]", "debug", "json", "[10.1.0.0/16]")
+	got := fmt.Sprintln(c.DataDir, c.Listen, c.Database.Reveal(), c.MetricsListen, c.CaptureListen, c.TLSCert, c.TLSKey, c.RootKey,
+		c.TrustedProxies, c.LogLevel, c.LogFormat, c.DenyMailTo,
+		c.OAuthAuthorities, c.OAuthProxy.Reveal(), c.AlertsWebhook.Reveal(), c.AlertsKey)
+	want := fmt.Sprintln("/srv/x", "127.0.0.1:1", "postgresql://h/d", "127.0.0.1:2", "", "/c.pem", "/k.pem", "/r.key",
+		"[192.0.2.1/32 10.0.0.0/8]", "debug", "json", "[10.1.0.0/16]",
+		"[login.example.org 127.0.0.1:8443]", "http://u:p@proxy.example.org:3128", "https://hooks.example.org/x", "/a.key")
 	if got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
@@ -141,7 +157,10 @@ func TestWhereTheDataIs(t *testing.T) {
 }
 
 func TestNothingSecretIsRepeated(t *testing.T) {
-	for _, content := range []string{"database: [canary]", "database: {a: canary}", "database: mysql://u:canary@h/d", "databas: canary"} {
+	for _, content := range []string{
+		"database: [canary]", "database: {a: canary}", "database: mysql://u:canary@h/d", "databas: canary",
+		"alerts: {webhook: 'http://hooks.example.org/canary'}", "mail: {oauth: {proxy: 'https://u:canary@proxy.example.org'}}",
+	} {
 		file := filepath.Join(t.TempDir(), "c.yaml")
 		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
@@ -161,7 +180,8 @@ func TestNothingSecretIsRepeated(t *testing.T) {
 // of five mistakes.
 func TestAllThatIsWrongIsToldAtOnce(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "c.yaml")
-	text := "listen: x\nmetrics: x\ncapture: 192.0.2.1:25\ndatabase: x\ntls_key: x\nlog_format: x\nlog_level: x\ntrusted_proxies: [x]\ndeny_mail_to: [y]\n"
+	text := "listen: x\nmetrics: x\ncapture: 192.0.2.1:25\ndatabase: x\ntls_key: x\nlog_format: x\nlog_level: x\ntrusted_proxies: [x]\ndeny_mail_to: [y]\n" +
+		"mail: {oauth: {authorities: [x/y], proxy: x}}\nalerts: {webhook: x}\n"
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -170,7 +190,7 @@ func TestAllThatIsWrongIsToldAtOnce(t *testing.T) {
 	for _, f := range fault.Fields(err) {
 		got = append(got, f.Field)
 	}
-	if want := "listen metrics capture database tls_cert log_format log_level trusted_proxies deny_mail_to"; strings.Join(got, " ") != want {
+	if want := "listen metrics capture database tls_cert log_format log_level trusted_proxies deny_mail_to mail.oauth.authorities mail.oauth.proxy alerts.webhook"; strings.Join(got, " ") != want {
 		t.Errorf("got  %s\nwant %s", strings.Join(got, " "), want)
 	}
 }
@@ -192,10 +212,11 @@ func TestTheDocumentedFileIsRead(t *testing.T) {
 		t.Errorf("%v in\n%s", err, content)
 	}
 	for _, key := range config.Keys() {
-		if !strings.Contains("\n"+content, "\n"+key+":") {
+		last := key[strings.LastIndex(key, ".")+1:]
+		if !regexp.MustCompile(`(?m)(^|[ {])` + last + ":").MatchString(content) {
 			t.Errorf("the file does not show %q", key)
 		}
-		if variable := "`SEALPOST_" + strings.ToUpper(key) + "`"; !strings.Contains(string(b), "`"+key+"`") || !strings.Contains(string(b), variable) {
+		if variable := "`SEALPOST_" + strings.ToUpper(strings.ReplaceAll(key, ".", "_")) + "`"; !strings.Contains(string(b), "`"+key+"`") || !strings.Contains(string(b), variable) {
 			t.Errorf("the table lacks %q or %s", key, variable)
 		}
 	}

@@ -2,12 +2,19 @@ package config
 
 import "reflect"
 
-// Keys returns all keys of the file.
-func Keys() []string {
-	typ := reflect.TypeFor[values]()
-	keys := make([]string, typ.NumField())
-	for i := range keys {
-		keys[i] = typ.Field(i).Tag.Get("yaml")
+// Keys returns all keys of the file, those inside another one behind its name
+// and a dot.
+func Keys() []string { return keys("", reflect.TypeFor[values]()) }
+
+func keys(before string, typ reflect.Type) []string {
+	var all []string
+	for f := range typ.Fields() {
+		name := before + f.Tag.Get("yaml")
+		if f.Type.Kind() == reflect.Struct {
+			all = append(all, keys(name+".", f.Type)...)
+			continue
+		}
+		all = append(all, name)
 	}
-	return keys
+	return all
 }
