@@ -58,7 +58,7 @@ func TestRepliesOfMicrosoft(t *testing.T) {
 		{content, "554 5.2.0 STOREDRV.Submission.Exception:SubmissionQuotaExceededException", Pause, "24 hours"},
 		{content, "550 5.1.90 Your message can't be sent because you've reached your daily limit for message recipients", Pause, "24 hours"},
 		{content, "554 5.2.2 mailbox full; STOREDRV.Submission.Exception:QuotaExceededException", Pause, "Sent Items"},
-		{content, "554 5.2.2 Submission quota exceeded", Pause, "Sent Items"},
+		{content, "554 5.2.2 Submission quota exceeded", Pause, "24 hours"},
 		{mail, "432 4.3.2 Concurrent connections limit exceeded. Visit https://aka.ms/concurrent_sending", Retry, "slows down"},
 		{content, "432 4.3.2 STOREDRV.ClientSubmit; sender thread limit exceeded", Retry, "slows down"},
 		{content, "430 4.2.0 STOREDRV; mailbox logon failure; MapiExceptionLogonFailed", Retry, "rights on the mailbox"},

@@ -2,10 +2,11 @@ package verdict
 
 import (
 	"crypto/tls"
-	_ "embed" // for the table
+	_ "embed" // for the tables
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"path"
 	"slices"
 	"strconv"
@@ -35,7 +36,7 @@ type Remedy string
 
 // The remedies.
 const (
-	// RemedyNone: something elsewhere is to be mended, or a password set.
+	// RemedyNone: nothing here; what is to be mended lies elsewhere.
 	RemedyNone Remedy = ""
 	// RemedySignIn: a person signs in again at the authority.
 	RemedySignIn Remedy = "sign_in"
@@ -68,67 +69,146 @@ type Verdict struct {
 //go:embed replies.tsv
 var replies string
 
-// row is a line of the table.
+// row is a line of replies.tsv.
 type row struct {
 	id, provider string
 	stages       []string
+	// auth is "bearer" or "password" where the row is for connections that sign
+	// in with a token, or do not; empty where that is all the same.
+	auth string
 	// code is 0 where the enhanced code says it all. That may be a pattern of
-	// path.Match.
+	// path.Match. At Microsoft Graph the one is the HTTP status, the other the
+	// code in the answer.
 	code           int
 	enhanced, text string
-	act            Act
-	after          time.Duration
-	meaning, mend  string
-	command        string
+	patience       int
+	advice
+}
+
+// advice is what a row of either table says is to be done.
+type advice struct {
+	act                    Act
+	remedy                 Remedy
+	after                  time.Duration
+	meaning, mend, command string
+}
+
+func (a advice) verdict(row string) Verdict {
+	return Verdict{Act: a.act, Remedy: a.remedy, After: a.after, Meaning: a.meaning, Mend: a.mend, Command: a.command, Row: row}
 }
 
 // Table decides. It is read-only and safe for use by several goroutines.
-type Table struct{ rows []row }
+type Table struct {
+	rows   []row
+	grants []grant
+}
 
-// New reads the table. An error means that the table is broken.
+// New reads the tables. An error means that one of them is broken.
 func New() (*Table, error) {
 	t := &Table{}
-	for n, line := range strings.Split(strings.TrimRight(replies, "\n"), "\n") {
-		if n == 0 {
-			continue
-		}
-		f := strings.Split(line, "\t")
-		if len(f) != 11 {
-			return nil, fmt.Errorf("replies.tsv:%d: %d fields", n+1, len(f))
-		}
-		r := row{id: f[0], provider: f[1], enhanced: f[4], text: f[5], act: Act(f[6]), meaning: f[8], mend: f[9], command: f[10]}
-		if f[2] != "" {
-			r.stages = strings.Split(f[2], ",")
-		}
-		var err error
-		if r.code, err = strconv.Atoi(f[3]); err != nil {
-			return nil, fmt.Errorf("replies.tsv:%d: %w", n+1, err)
-		}
-		if _, err := path.Match(r.enhanced, ""); err != nil || r.code == 0 && r.enhanced == "" {
-			return nil, fmt.Errorf("replies.tsv:%d: no code that can be matched", n+1)
-		}
-		if f[7] != "" {
-			minutes, err := strconv.Atoi(f[7])
-			if err != nil {
-				return nil, fmt.Errorf("replies.tsv:%d: %w", n+1, err)
-			}
-			r.after = time.Duration(minutes) * time.Minute
-		}
-		if r.act != Retry && r.act != Pause && r.act != Fail {
-			return nil, fmt.Errorf("replies.tsv:%d: unknown act %q", n+1, r.act)
-		}
+	err := eachLine("replies.tsv", replies, 14, func(f []string) error {
+		r, err := readRow(f)
 		t.rows = append(t.rows, r)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	err = eachLine("grants.tsv", grants, 11, func(f []string) error {
+		g, err := readGrant(f)
+		t.grants = append(t.grants, g)
+		return err
+	})
+	if err != nil {
+		return nil, err
 	}
 	return t, nil
 }
 
-// fits reports whether the row is about an enhanced code.
-func (r row) fits(enhanced string) bool {
+// eachLine calls read with the fields of each line but the first.
+func eachLine(name, table string, fields int, read func([]string) error) error {
+	for n, line := range strings.Split(strings.TrimRight(table, "\n"), "\n") {
+		if n == 0 {
+			continue
+		}
+		f := strings.Split(line, "\t")
+		if len(f) != fields {
+			return fmt.Errorf("%s:%d: %d fields", name, n+1, len(f))
+		}
+		if err := read(f); err != nil {
+			return fmt.Errorf("%s:%d: %w", name, n+1, err)
+		}
+	}
+	return nil
+}
+
+func readRow(f []string) (row, error) {
+	r := row{id: f[0], provider: f[1], auth: f[3], enhanced: f[5], text: f[6]}
+	if f[2] != "" {
+		r.stages = strings.Split(f[2], ",")
+	}
+	var err error
+	if r.code, err = number(f[4]); err != nil {
+		return r, err
+	}
+	if r.patience, err = number(f[10]); err != nil {
+		return r, err
+	}
+	if _, err := path.Match(r.enhanced, ""); err != nil || r.code == 0 && r.enhanced == "" {
+		return r, errors.New("no code that can be matched")
+	}
+	r.advice, err = readAdvice(f[7], f[8], f[9], f[11:])
+	return r, err
+}
+
+func readAdvice(act, remedy, after string, texts []string) (advice, error) {
+	a := advice{act: Act(act), remedy: Remedy(remedy), meaning: texts[0], mend: texts[1], command: texts[2]}
+	minutes, err := number(after)
+	a.after = time.Duration(minutes) * time.Minute
+	switch {
+	case err != nil:
+		return a, err
+	case a.act != Retry && a.act != Pause && a.act != Fail:
+		return a, fmt.Errorf("unknown act %q", a.act)
+	case a.remedy != RemedyNone && a.remedy != RemedySignIn && a.remedy != RemedySettings, a.remedy != RemedyNone && a.act != Pause:
+		return a, fmt.Errorf("the remedy %q does not go with %s", a.remedy, a.act)
+	}
+	return a, nil
+}
+
+// number reads a number; nothing is 0.
+func number(s string) (int, error) {
+	if s == "" {
+		return 0, nil
+	}
+	return strconv.Atoi(s)
+}
+
+// fits reports whether the row is about this reply; text is in lower case.
+func (r row) fits(e *smtp.Error, provider, enhanced, text string) bool {
+	return (r.code == 0 || r.code == e.Code) && (r.provider == "*" || r.provider == provider) &&
+		(r.auth == "" || (r.auth == "bearer") == e.Bearer) && strings.Contains(text, r.text) &&
+		(len(r.stages) == 0 || slices.Contains(r.stages, string(e.Stage))) && r.fitsEnhanced(enhanced)
+}
+
+func (r row) fitsEnhanced(enhanced string) bool {
 	if r.enhanced == "" {
 		return true
 	}
 	ok, err := path.Match(r.enhanced, enhanced)
 	return ok && err == nil
+}
+
+// weight tells how much a row says about the replies that it fits.
+func (r row) weight() int {
+	w := 0
+	for _, says := range []bool{r.enhanced != "", r.provider != "*", r.code != 0, r.text != "", r.auth != ""} {
+		w *= 2
+		if says {
+			w++
+		}
+	}
+	return w
 }
 
 // Provider returns the provider behind a host name, or "".
@@ -139,6 +219,7 @@ func Provider(host string) string {
 		{".office365.us", "microsoft"},
 		{".outlook.com", "microsoft"},
 		{".outlook.cn", "microsoft"},
+		{".mx.microsoft", "microsoft"},
 		{"smtp-mail.outlook.com", "microsoft"},
 		{".gmail.com", "google"},
 		{".google.com", "google"},
@@ -153,6 +234,10 @@ func Provider(host string) string {
 	return ""
 }
 
+// stageGraph is the stage of what Microsoft Graph answers. Codes are those of
+// HTTP there.
+const stageGraph smtp.Stage = "graph"
+
 // Decide says what err, an *smtp.Error from a server at host, means.
 func (t *Table) Decide(err error, host string) Verdict {
 	var e *smtp.Error
@@ -165,51 +250,60 @@ func (t *Table) Decide(err error, host string) Verdict {
 	} else {
 		v = class(e)
 	}
-	v.Server = v.Server || v.Act == Pause || beforeLetter(e.Stage)
+	v.After = wait(v.After, e.After)
+	v.Server = v.Server || v.Act == Pause || beforeLetter(e.Stage) || e.Stage == stageGraph && passing(e.Code)
 	return v
 }
+
+// longestWait bounds how long anybody is left alone because of what he said.
+const longestWait = 24 * time.Hour
+
+// wait is the longer of what a table and the other side want, within bounds.
+func wait(table, asked time.Duration) time.Duration { return max(table, min(asked, longestWait)) }
 
 // beforeLetter tells the steps that concern the connection, not a letter.
 func beforeLetter(s smtp.Stage) bool {
 	switch s {
-	case smtp.StageMail, smtp.StageRcpt, smtp.StageData, smtp.StageContent:
+	case smtp.StageMail, smtp.StageRcpt, smtp.StageData, smtp.StageContent, stageGraph:
 		return false
 	}
 	return true
 }
 
 func (t *Table) reply(e *smtp.Error, provider string) Verdict {
+	text, enhanced := strings.ToLower(e.Text), e.Enhanced
+	if e.Stage == stageGraph && enhanced == "" {
+		enhanced, _, _ = strings.Cut(e.Text, ":")
+	}
 	var best *row
-	score := -1
-	text := strings.ToLower(e.Text)
 	for i := range t.rows {
 		r := &t.rows[i]
-		if r.code != 0 && r.code != e.Code || r.provider != "*" && r.provider != provider ||
-			!r.fits(e.Enhanced) || r.text != "" && !strings.Contains(text, r.text) ||
-			len(r.stages) > 0 && !slices.Contains(r.stages, string(e.Stage)) {
-			continue
-		}
-		s := 0
-		if r.enhanced != "" {
-			s += 8
-		}
-		if r.provider != "*" {
-			s += 4
-		}
-		if r.code != 0 {
-			s += 2
-		}
-		if r.text != "" {
-			s++
-		}
-		if s > score {
-			best, score = r, s
+		if r.fits(e, provider, enhanced, text) && (best == nil || r.weight() > best.weight()) {
+			best = r
 		}
 	}
-	if best != nil {
-		return Verdict{Act: best.act, After: best.after, Meaning: best.meaning, Mend: best.mend, Command: best.command, Row: best.id}
+	switch {
+	case best != nil:
+		v := best.verdict(best.id)
+		v.Patience = best.patience
+		return v
+	case e.Stage == stageGraph:
+		return graphClass(e)
 	}
 	return replyClass(e)
+}
+
+// passing tells the HTTP statuses that go by.
+func passing(status int) bool {
+	return status == http.StatusTooManyRequests || status == http.StatusRequestTimeout || status >= 500
+}
+
+// graphClass decides by the status that Microsoft Graph answered with.
+func graphClass(e *smtp.Error) Verdict {
+	if passing(e.Code) || e.Code == http.StatusConflict || e.Code == http.StatusLocked {
+		return Verdict{Act: Retry, Meaning: "Microsoft Graph cannot take the letter at the moment.", Mend: "Nothing: it is tried again.", Row: "class-graph-passing"}
+	}
+	return Verdict{Act: Pause, Meaning: "Microsoft Graph refuses the letter.", Mend: "Read what Microsoft said; the settings or the rights of the app do not fit.", Row: "class-graph"}
 }
 
 // replyClass decides by the first digit and the step.
@@ -231,7 +325,10 @@ func replyClass(e *smtp.Error) Verdict {
 	case smtp.StageMail:
 		return Verdict{Act: Pause, Meaning: "The server does not take mail from this sender.", Mend: "Check the sender's address, and whether the server wants a sign-in.", Row: "class-5xx-mail"}
 	case smtp.StageAuth:
-		return Verdict{Act: Pause, Meaning: "The server refuses the sign-in.", Mend: "Check user name and password.", Row: "class-5xx-auth"}
+		if e.Bearer {
+			return Verdict{Act: Pause, Remedy: RemedySignIn, Meaning: "The server refuses the token.", Mend: "Sign in again with the account that may send here.", Row: "class-5xx-auth-token"}
+		}
+		return Verdict{Act: Pause, Remedy: RemedySettings, Meaning: "The server refuses the sign-in.", Mend: "Check user name and password.", Row: "class-5xx-auth"}
 	case smtp.StageTLS:
 		return Verdict{Act: Pause, Meaning: "The server refuses to encrypt.", Mend: "Mend TLS on the server. Nothing was sent in clear.", Row: "class-5xx-tls"}
 	}
@@ -269,6 +366,9 @@ func policyClass(e *smtp.Error) Verdict {
 	case smtp.StageTLS:
 		return Verdict{Act: Pause, Meaning: "The server does not offer encryption on this port, or somebody in between hides it.", Mend: "Choose SSL on port 465 if the server has it, or enable STARTTLS on the server. Nothing was sent in clear.", Row: "no-starttls"}
 	case smtp.StageAuth:
+		if e.Bearer {
+			return Verdict{Act: Pause, Remedy: RemedySettings, Meaning: "The sign-in cannot be made: " + e.Text + ".", Mend: "Choose TLS, and the server and port at which the provider takes OAuth 2.0, usually 587. The token was not sent.", Row: "no-auth-token"}
+		}
 		return Verdict{Act: Pause, Meaning: "The sign-in cannot be made: " + e.Text + ".", Mend: "Choose a mechanism that the server offers, or another port; many servers offer sign-in on 587 only.", Row: "no-auth"}
 	}
 	return Verdict{Act: Pause, Meaning: "The server does not offer what the settings ask for: " + e.Text + ".", Mend: "Correct the settings.", Row: "policy"}

@@ -37,14 +37,16 @@ func TestEveryRowIsReached(t *testing.T) {
 		if len(r.stages) > 0 {
 			stage = smtp.Stage(r.stages[0])
 		}
-		enhanced := regexp.MustCompile(`\[.[^]]*\]|\?`).ReplaceAllStringFunc(r.enhanced, func(pattern string) string { return (pattern + "1")[1:2] })
+		enhanced := regexp.MustCompile(`\[.[^]]*\]|\?|\*`).ReplaceAllStringFunc(r.enhanced, func(pattern string) string { return (pattern + "1")[1:2] })
 		code := r.code
 		if code == 0 {
-			code = int(enhanced[0]-'0')*100 + 50
+			if code = 499; enhanced[0] <= '9' {
+				code = int(enhanced[0]-'0')*100 + 50
+			}
 		}
-		err := &smtp.Error{Stage: stage, Kind: smtp.KindReply, Code: code, Enhanced: enhanced, Text: "server says: " + r.text}
+		err := &smtp.Error{Stage: stage, Kind: smtp.KindReply, Code: code, Enhanced: enhanced, Text: "server says: " + r.text, Bearer: r.auth == "bearer"}
 		got := tab.Decide(err, hosts[r.provider])
-		if got.Row != r.id || got.Act != r.act || got.Meaning == "" || got.Mend == "" {
+		if got.Row != r.id || got.Act != r.act || got.Remedy != r.remedy || got.Patience != r.patience || got.Meaning == "" || got.Mend == "" {
 			t.Errorf("%s: got %+v", r.id, got)
 		}
 	}
@@ -55,7 +57,7 @@ func TestTextNeverDecides(t *testing.T) {
 	tab := table(t)
 	for _, a := range tab.rows {
 		for _, b := range tab.rows {
-			if a.provider == b.provider && a.code == b.code && a.enhanced == b.enhanced && a.text != b.text &&
+			if a.provider == b.provider && a.auth == b.auth && a.code == b.code && a.enhanced == b.enhanced && a.text != b.text &&
 				len(a.stages) == len(b.stages) && a.act != b.act {
 				t.Errorf("%s and %s differ in text alone and act differently", a.id, b.id)
 			}
