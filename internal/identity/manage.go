@@ -306,7 +306,7 @@ func (s *Service) Delete(ctx context.Context, by actor.Actor, id, handOverTo str
 		if err != nil {
 			return err
 		}
-		if err := s.Outbox.CancelFor(tx, id, letter.KindInvitation, letter.KindPasswordReset, letter.KindPasswordChanged, letter.KindNewDevice); err != nil {
+		if err := s.Outbox.CancelFor(tx, id, letter.KindInvitation, letter.KindPasswordReset, letter.KindPasswordChanged, letter.KindNewDevice, letter.KindExpiryReminder); err != nil {
 			return err
 		}
 		if err := deleteUser(tx, id); err != nil {

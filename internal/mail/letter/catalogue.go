@@ -215,6 +215,10 @@ func (c *Catalogue) Preview(site Site, kind string) (Content, error) {
 		PasswordReset{"Ada Lovelace", site.Link("/reset", secret.New("abcdefghijklmnopqrstuvwxyz")), at.Add(30 * time.Minute), from, agent},
 		PasswordChanged{"Ada Lovelace", at, from, agent},
 		NewDevice{"Ada Lovelace", at, from, agent},
+		ExpiryReminder{
+			"Ada Lovelace", "The client secret", "smtp.office365.com:587", at.Add(7 * 24 * time.Hour), "in 7 days",
+			"Make a new client secret in Microsoft Entra and type it in the mail server settings. The old one goes on working until its end, so that nothing stops.",
+		},
 		Test{"Grace Hopper", at, "smtp.example.org:587"},
 	}
 	for _, l := range samples {

@@ -46,10 +46,10 @@ func hostile() []string {
 
 // person is what a letter says of people, with one field for each thing that
 // somebody chose.
-type person struct{ Name, Login, Role, By, From, Agent, Server, Organisation, Sender string }
+type person struct{ Name, Login, Role, By, From, Agent, Server, Organisation, Sender, What, Advice string }
 
 func benign() person {
-	return person{"Ada", "ada", "Password User", "Grace", "somewhere", "Firefox", "server", "Example Ltd", "Vault"}
+	return person{"Ada", "ada", "Password User", "Grace", "somewhere", "Firefox", "server", "Example Ltd", "Vault", "The client secret", "Make a new one"}
 }
 
 // field is a place where a person's words go in, and the kinds of letters that
@@ -61,7 +61,7 @@ type field struct {
 }
 
 func fields() []field {
-	const all = "invitation password_reset password_changed new_device test"
+	const all = "invitation password_reset password_changed new_device expiry_reminder test"
 	return []field{
 		{"name", func(p *person, s string) { p.Name = s }, all},
 		{"login", func(p *person, s string) { p.Login = s }, letter.KindInvitation},
@@ -69,7 +69,9 @@ func fields() []field {
 		{"inviter", func(p *person, s string) { p.By = s }, "invitation test"},
 		{"address", func(p *person, s string) { p.From = s }, "password_reset password_changed new_device"},
 		{"user agent", func(p *person, s string) { p.Agent = s }, "password_reset password_changed new_device"},
-		{"server", func(p *person, s string) { p.Server = s }, letter.KindTest},
+		{"server", func(p *person, s string) { p.Server = s }, "expiry_reminder test"},
+		{"what ends", func(p *person, s string) { p.What = s }, letter.KindExpiryReminder},
+		{"advice", func(p *person, s string) { p.Advice = s }, letter.KindExpiryReminder},
 		{"organisation", func(p *person, s string) { p.Organisation = s }, all},
 		{"sender name", func(p *person, s string) { p.Sender = s }, letter.KindTest},
 	}
@@ -84,6 +86,7 @@ func letters(site letter.Site, p person) []letter.Letter {
 		letter.PasswordReset{Name: p.Name, Link: link, Expires: at, From: p.From, Agent: p.Agent},
 		letter.PasswordChanged{Name: p.Name, When: at, From: p.From, Agent: p.Agent},
 		letter.NewDevice{Name: p.Name, When: at, From: p.From, Agent: p.Agent},
+		letter.ExpiryReminder{Name: p.Name, What: p.What, Server: p.Server, When: at, Left: "in 7 days", Advice: p.Advice},
 		letter.Test{RequestedBy: p.By, When: at, Server: p.Server},
 	}
 }

@@ -42,6 +42,7 @@ const (
 	KindPasswordReset   = "password_reset"
 	KindPasswordChanged = "password_changed"
 	KindNewDevice       = "new_device"
+	KindExpiryReminder  = "expiry_reminder"
 	KindTest            = "test"
 )
 
@@ -52,6 +53,7 @@ func Kinds() []KindInfo {
 		{KindPasswordReset, "Password reset", ClassCode, 30 * time.Minute, true},
 		{KindPasswordChanged, "Password changed", ClassAlert, 24 * time.Hour, false},
 		{KindNewDevice, "Sign-in from a new device", ClassAlert, 24 * time.Hour, false},
+		{KindExpiryReminder, "Reminder of an end", ClassReminder, 24 * time.Hour, false},
 		{KindTest, "Test", ClassCode, 10 * time.Minute, false},
 	}
 }
@@ -100,6 +102,21 @@ type NewDevice struct {
 	From, Agent string
 }
 
+// ExpiryReminder tells an administrator that something of the mail server ends.
+type ExpiryReminder struct {
+	Name string
+	// What ends, as a sentence begins: "The client secret".
+	What string
+	// Server is "host:port".
+	Server string
+	When   time.Time
+	// Left is how long it lasts, for example "in 7 days"; empty when it has
+	// ended.
+	Left string
+	// Advice says how it is renewed.
+	Advice string
+}
+
 // Test shows that the mail server takes letters.
 type Test struct {
 	RequestedBy string
@@ -119,6 +136,9 @@ func (PasswordChanged) Kind() string { return KindPasswordChanged }
 
 // Kind returns KindNewDevice.
 func (NewDevice) Kind() string { return KindNewDevice }
+
+// Kind returns KindExpiryReminder.
+func (ExpiryReminder) Kind() string { return KindExpiryReminder }
 
 // Kind returns KindTest.
 func (Test) Kind() string { return KindTest }
