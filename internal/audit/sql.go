@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
+	"strings"
 
 	"github.com/sealpost/sealpost/internal/actor"
 	"github.com/sealpost/sealpost/internal/fault"
@@ -93,4 +94,21 @@ func scanEntry(row store.Row) (Entry, error) {
 		r.Detail = []Detail{{Name: "unreadable", Value: r.detail}}
 	}
 	return r.Entry, nil
+}
+
+// firstOf returns the first entry of some actions whose number is above after
+// and at most upTo.
+func firstOf(tx *store.Tx, after, upTo int64, actions []string) (Entry, bool, error) {
+	args := []any{after, upTo}
+	marks := make([]string, len(actions))
+	for i, a := range actions {
+		args = append(args, a)
+		marks[i] = fmt.Sprintf("$%d", len(args))
+	}
+	e, err := store.One(tx, scanEntry, `SELECT `+entryColumns+` FROM audit_entry WHERE seq > $1 AND seq <= $2
+		AND action IN (`+strings.Join(marks, ", ")+`) ORDER BY seq LIMIT 1`, args...)
+	if fault.Is(err, fault.KindNotFound) {
+		return Entry{}, false, nil
+	}
+	return e, err == nil, err
 }
