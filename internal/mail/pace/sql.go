@@ -1,0 +1,83 @@
+package pace
+
+import (
+	"time"
+
+	"github.com/sealpost/sealpost/internal/store"
+)
+
+func scanNumber(r store.Row) (n int64, err error) { return n, r.Scan(&n) }
+
+// lockNext returns when the next letter may leave, and locks the row, so that
+// those who take stand in a row.
+func lockNext(tx *store.Tx, profileID string) (int64, error) {
+	_, err := tx.Exec(`INSERT INTO mail_pace (profile_id, next_at) VALUES ($1, 0) ON CONFLICT DO NOTHING`, profileID)
+	if err != nil {
+		return 0, err
+	}
+	return store.One(tx, scanNumber, `SELECT next_at FROM mail_pace WHERE profile_id = $1`+tx.ForUpdate(), profileID)
+}
+
+func updateNext(tx *store.Tx, profileID string, next int64) error {
+	_, err := tx.Exec(`UPDATE mail_pace SET next_at = $1 WHERE profile_id = $2`, next, profileID)
+	return err
+}
+
+// swapNext puts to in the place of from, if that still stands there.
+func swapNext(tx *store.Tx, profileID string, from, to int64) error {
+	_, err := tx.Exec(`UPDATE mail_pace SET next_at = $1 WHERE profile_id = $2 AND next_at = $3`, to, profileID, from)
+	return err
+}
+
+// addSent counts n recipients in an hour. The first of an hour throws out what
+// no day needs any more.
+func addSent(tx *store.Tx, profileID string, hour, n int64) error {
+	rows, err := tx.Exec(`UPDATE mail_sent SET recipients = recipients + $1 WHERE profile_id = $2 AND hour = $3`, n, profileID, hour)
+	if err != nil || rows > 0 {
+		return err
+	}
+	_, err = tx.Exec(`INSERT INTO mail_sent (profile_id, hour, recipients) VALUES ($1, $2, $3)
+		ON CONFLICT (profile_id, hour) DO UPDATE SET recipients = mail_sent.recipients + excluded.recipients`, profileID, hour, n)
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(`DELETE FROM mail_sent WHERE hour < $1`, hour-2*day)
+	return err
+}
+
+// selectSent returns what was sent since an hour, the oldest first.
+func selectSent(tx *store.Tx, profileID string, since int64) ([]hourly, error) {
+	return store.All(tx, func(r store.Row) (h hourly, err error) { return h, r.Scan(&h.hour, &h.recipients) },
+		`SELECT hour, recipients FROM mail_sent WHERE profile_id = $1 AND hour >= $2 ORDER BY hour`, profileID, since)
+}
+
+// takeSlot takes a slot that nobody holds. Two who try at the same time meet at
+// the row.
+func takeSlot(tx *store.Tx, s Slot, d time.Duration) (bool, error) {
+	now := tx.Now()
+	until := store.Micros(now.Add(d))
+	rows, err := tx.Exec(`UPDATE mail_slot SET holder = $1, until = $2 WHERE profile_id = $3 AND slot = $4 AND until <= $5`,
+		s.holder, until, s.profileID, s.number, store.Micros(now))
+	if err != nil || rows > 0 {
+		return rows > 0, err
+	}
+	rows, err = tx.Exec(`INSERT INTO mail_slot (profile_id, slot, holder, until) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING`,
+		s.profileID, s.number, s.holder, until)
+	return rows > 0, err
+}
+
+func renewSlot(tx *store.Tx, s Slot, d time.Duration) (bool, error) {
+	rows, err := tx.Exec(`UPDATE mail_slot SET until = $1 WHERE profile_id = $2 AND slot = $3 AND holder = $4`,
+		store.Micros(tx.Now().Add(d)), s.profileID, s.number, s.holder)
+	return rows > 0, err
+}
+
+func deleteSlot(tx *store.Tx, s Slot) error {
+	_, err := tx.Exec(`DELETE FROM mail_slot WHERE profile_id = $1 AND slot = $2 AND holder = $3`, s.profileID, s.number, s.holder)
+	return err
+}
+
+func deleteSlots(tx *store.Tx) error {
+	_, err := tx.Exec(`DELETE FROM mail_slot`)
+	return err
+}
