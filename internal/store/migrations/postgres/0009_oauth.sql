@@ -3,6 +3,9 @@
 -- What a person does about a problem: sign in again, or change the settings.
 ALTER TABLE mail_profile ADD COLUMN remedy TEXT NOT NULL DEFAULT '';
 
+-- The provider's page about the problem.
+ALTER TABLE mail_profile ADD COLUMN link TEXT NOT NULL DEFAULT '';
+
 -- How fast letters leave; 0 is without a limit.
 ALTER TABLE mail_profile ADD COLUMN connections BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE mail_profile ADD COLUMN per_minute BIGINT NOT NULL DEFAULT 0;
@@ -32,7 +35,8 @@ CREATE TABLE mail_oauth (
 
 -- The tokens of a profile, sealed together: the access token, the refresh token
 -- and the one before it. version grows with each access token. One process at a
--- time asks for new ones: the holder of the lease.
+-- time asks for new ones: the holder of the lease. failures and failure tell how
+-- often in a row it was refused, and what the authority said last.
 CREATE TABLE mail_token (
     profile_id   TEXT   NOT NULL PRIMARY KEY,
     sealed       BYTEA   NOT NULL,
@@ -47,7 +51,9 @@ CREATE TABLE mail_token (
     signed_in_by TEXT   NOT NULL,
     lease        TEXT   NOT NULL,
     lease_until  BIGINT NOT NULL,
-    retry_at     BIGINT NOT NULL
+    retry_at     BIGINT NOT NULL,
+    failures     BIGINT NOT NULL,
+    failure      TEXT   NOT NULL
 );
 
 -- A sign-in at the authority that is under way. sealed holds the settings that
