@@ -47,22 +47,6 @@ func trusted(anchors []trust.Anchor) []Trusted {
 	return out
 }
 
-// ends lists what of the profile ends, the next first.
-func ends(p Profile, anchors []trust.Anchor) []End {
-	var out []End
-	if !p.ServerCertificateEnds.IsZero() {
-		out = append(out, End{"The mail server's certificate", p.ServerCertificateEnds})
-	}
-	for _, t := range trusted(anchors) {
-		// A pin does not look at dates.
-		if t.Mode == trust.ModeAnchor {
-			out = append(out, End{"The trusted certificate " + t.Subject, t.NotAfter})
-		}
-	}
-	slices.SortStableFunc(out, func(a, b End) int { return a.At.Compare(b.At) })
-	return out
-}
-
 // TrustList returns the certificates that are trusted for the profile.
 func (s *Service) TrustList(ctx context.Context, by actor.Actor) ([]Trusted, error) {
 	if err := manage(by); err != nil {
@@ -86,6 +70,11 @@ func (s *Service) TrustList(ctx context.Context, by actor.Actor) ([]Trusted, err
 // of trusted certificates: without it, mail is paused until it is typed again.
 // The same holds for an account that by may not use. Another set than before
 // wants a fresh proof of who asks.
+//
+// Where the profile signs in with OAuth 2.0, password is the client's secret:
+// who knows it takes along the tokens to the new set. Without it, or where the
+// client has none, mail is paused until somebody types it or signs in at the
+// provider; nothing is forgotten, so that the set of before works again.
 func (s *Service) TrustImport(ctx context.Context, by actor.Actor, files [][]byte, mode trust.Mode, password secret.Value) (TrustChange, error) {
 	c := Change{}
 	for _, f := range files {
@@ -130,17 +119,24 @@ func (s *Service) changeTrust(ctx context.Context, by actor.Actor, c Change, pas
 	if err := manage(by); err != nil {
 		return TrustChange{}, err
 	}
-	if !password.IsZero() {
-		if err := checkPassword(password); err != nil {
-			return TrustChange{}, err
-		}
-	}
 	now, ok, err := s.Active(ctx)
 	if err != nil {
 		return TrustChange{}, err
 	}
-	if !ok || now.Kind != KindSMTP {
+	switch {
+	case !ok || now.Kind == KindCapture:
 		return TrustChange{}, fault.NotFound("Set up a mail server first: certificates are trusted for it.")
+	case now.OAuth.Via == ViaGraph:
+		return TrustChange{}, fault.Invalid("certificate", "Letters leave through Microsoft Graph, for which the system's authorities vouch alone.")
+	case password.IsZero():
+	case now.Auth == AuthOAuth:
+		if masked(password) {
+			return TrustChange{}, fault.Invalid("password", "Type the "+now.OAuth.secretName()+" itself. Marks that are shown in its place are not it.")
+		}
+	default:
+		if err := checkPassword(password); err != nil {
+			return TrustChange{}, err
+		}
 	}
 	// Asked before the transaction: the vault reads the same database.
 	consent := now.Auth == AuthAccount && s.mayUse(ctx, by, now.AccountID) == nil
@@ -189,6 +185,11 @@ func (s *Service) storeTrust(tx *store.Tx, by actor.Actor, st stored, c Change, 
 		st.ServerCertificateEnds = time.Time{}
 	}
 	d := Draft{Profile: st.Profile, Anchors: after, password: password}
+	if st.Auth == AuthOAuth {
+		if err := s.takeAlong(tx, &st, before, d); err != nil {
+			return out, err
+		}
+	}
 	if st.Auth == AuthTyped && !password.IsZero() || st.Auth == AuthAccount && consent {
 		if st.sealed, err = s.seal(tx, d); err != nil {
 			return out, err
@@ -200,9 +201,15 @@ func (s *Service) storeTrust(tx *store.Tx, by actor.Actor, st stored, c Change, 
 	if err := replaceAnchors(tx, st.ID, after); err != nil {
 		return out, err
 	}
-	if why := bound(d); why != nil && st.State != Stopped {
+	why := bound(d)
+	if why == nil {
+		if why, err = s.missing(tx, d, Draft{}); err != nil {
+			return out, err
+		}
+	}
+	if why != nil && st.State != Stopped {
 		out.Paused = why.Reason + " " + why.Advice
-		if err := s.pause(tx, by, st, *why); err != nil {
+		if err := s.pause(tx, by, &st, *why); err != nil {
 			return out, err
 		}
 	} else if err := s.rework(tx, st); err != nil {
@@ -212,6 +219,35 @@ func (s *Service) storeTrust(tx *store.Tx, by actor.Actor, st stored, c Change, 
 		Action: "mail.trust_changed", Kind: "mail_server", ID: st.ID, Name: st.Server(),
 		Detail: []audit.Detail{{Name: "trusted certificates", Before: fingerprints(before), After: fingerprints(after)}},
 	})
+}
+
+// takeAlong binds the client's secret, and the tokens, to the certificates that
+// are trusted from now on, for who typed the secret.
+func (s *Service) takeAlong(tx *store.Tx, st *stored, before []trust.Anchor, d Draft) error {
+	if d.password.IsZero() {
+		return nil
+	}
+	typed := d.password
+	opened, err := s.opens(tx, st.Profile, before, st.sealed)
+	if err != nil {
+		return err
+	}
+	if !opened.IsZero() && !opened.Equal(typed) {
+		return fault.Invalid("password", "This is not the "+st.OAuth.secretName()+" that is stored. Type that one, or replace it in the mail server settings first.")
+	}
+	if st.OAuth.hasCredential() {
+		if st.sealed, err = s.seal(tx, d); err != nil {
+			return err
+		}
+		if err := replaceOAuth(tx, *st); err != nil {
+			return err
+		}
+	}
+	from := Draft{Profile: st.Profile, Anchors: before, password: typed}.source()
+	if ok, err := s.tokens.Opens(tx, from); !ok || err != nil || opened.IsZero() {
+		return err
+	}
+	return s.tokens.Rebind(tx, from, d.source())
 }
 
 func pinned(anchors []trust.Anchor) bool {

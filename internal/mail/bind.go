@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/sealpost/sealpost/internal/fault"
 	"github.com/sealpost/sealpost/internal/keyring"
@@ -15,18 +16,27 @@ import (
 // place is where a profile's secret is sealed: bound to everything that says
 // where and how it may be used.
 func place(p Profile, anchors []trust.Anchor) keyring.Place {
+	if p.Auth == AuthOAuth {
+		fields := append([]string{"mail client 1", p.ID}, destination(p, anchors)...)
+		fields = append(fields, string(p.OAuth.ClientAuth), strings.ToLower(p.OAuth.Mailbox))
+		return keyring.Place{Table: "mail_oauth", Row: p.ID, Column: "sealed", Bind: quoted(fields)}
+	}
 	fields := []string{
 		"mail 1", p.ID, "smtp", p.Host, strconv.Itoa(p.Port), string(p.Security), trust.SetDigest(anchors),
 		p.Mechanism, string(p.Auth), p.Username, p.AccountID,
 	}
+	return keyring.Place{Table: "mail_profile", Row: p.ID, Column: "sealed", Bind: quoted(fields)}
+}
+
+func quoted(fields []string) string {
 	for i := range fields {
 		fields[i] = strconv.Quote(fields[i])
 	}
-	return keyring.Place{Table: "mail_profile", Row: p.ID, Column: "sealed", Bind: strings.Join(fields, " ")}
+	return strings.Join(fields, " ")
 }
 
-// settleSecret finds the password of a typed sign-in, or learns whether an
-// account needs consent.
+// settleSecret finds the password of a typed sign-in or the client's secret, or
+// learns whether an account needs consent.
 func (s *Service) settleSecret(tx *store.Tx, c Change, was stored, d *Draft) error {
 	p := d.Profile
 	switch p.Auth {
@@ -37,6 +47,8 @@ func (s *Service) settleSecret(tx *store.Tx, c Change, was stored, d *Draft) err
 		d.consent = err == nil && opened.IsZero()
 		d.resealed = d.consent
 		return err
+	case AuthOAuth:
+		return s.settleClient(tx, c.Client, was, d)
 	}
 	return nil
 }
@@ -91,6 +103,10 @@ func (s *Service) seal(tx *store.Tx, d Draft) ([]byte, error) {
 	case AuthAccount:
 		// Not the password but the consent to use it with this destination.
 		return s.keys.Seal(tx, keyring.PurposeMail, place(d.Profile, d.Anchors), secret.New(d.Profile.AccountID))
+	case AuthOAuth:
+		if d.Profile.OAuth.hasCredential() {
+			return s.keys.Seal(tx, keyring.PurposeMail, place(d.Profile, d.Anchors), d.password)
+		}
 	}
 	return nil, nil
 }
@@ -105,8 +121,82 @@ func checkPassword(v secret.Value) error {
 		return refuse("The password is longer than 1024 bytes.")
 	case strings.ContainsAny(text, "\x00\r\n"):
 		return refuse("The password holds a line break or NUL, which cannot be sent.")
-	case strings.Trim(text, "*•●·∙⬤") == "" || text == secret.Redacted:
+	case masked(v):
 		return refuse("These are the marks that are shown in place of a password. Type the password itself, or leave it as it is.")
 	}
 	return nil
+}
+
+// masked tells the marks that are shown in place of a secret.
+func masked(v secret.Value) bool {
+	text := v.Reveal()
+	return strings.Trim(text, "*•●·∙⬤") == "" || text == secret.Redacted
+}
+
+// settleClient finds what proves the client to the authority.
+func (s *Service) settleClient(tx *store.Tx, given Password, was stored, d *Draft) error {
+	o := &d.Profile.OAuth
+	if !o.hasCredential() {
+		o.SecretSetAt, d.password = time.Time{}, secret.Value{}
+		return nil
+	}
+	field, name := o.secretField(), o.secretName()
+	required := func(sentence string) error {
+		return fault.Invalid(field, sentence).WithCode(fault.CodeSecretRequired)
+	}
+	switch given.Action {
+	case Replace:
+		if masked(given.Value) {
+			return fault.Invalid(field, "Type the "+name+" itself. Marks that are shown in its place are not it.")
+		}
+		c := o.credential(given.Value)
+		if err := o.CheckCredential(c, s.now()); err != nil {
+			return err
+		}
+		if ends := o.CredentialEnds(c); !ends.IsZero() {
+			o.SecretEnds = ends
+		}
+		d.password, d.resealed, o.SecretSetAt = given.Value, true, tx.Now()
+		return s.compareClient(tx, was, d)
+	case Clear:
+		return required("This sign-in needs the " + name + ". Type it.")
+	case Keep:
+	default:
+		return fault.Invalid(field, "Say whether to keep, replace or clear the "+name+".")
+	}
+	if was.Auth != AuthOAuth || len(was.sealed) == 0 {
+		return required("Type the " + name + ".")
+	}
+	opened, err := s.opens(tx, d.Profile, d.Anchors, was.sealed)
+	if err != nil {
+		return err
+	}
+	if opened.IsZero() {
+		return required("The stored " + name + " is kept for the addresses, the client and the certificates that it was typed for. Type it again for the changed ones.")
+	}
+	d.password = opened
+	if ends := o.CredentialEnds(o.credential(opened)); !ends.IsZero() {
+		o.SecretEnds = ends
+	}
+	return nil
+}
+
+// compareClient learns what a typed secret of the client is beside the stored
+// one.
+func (s *Service) compareClient(tx *store.Tx, was stored, d *Draft) error {
+	if was.Auth != AuthOAuth || len(was.sealed) == 0 {
+		return nil
+	}
+	before, err := s.storedDraft(tx, was)
+	if err != nil {
+		return err
+	}
+	old, now := tokenBind(before.Profile, before.Anchors), tokenBind(d.Profile, d.Anchors)
+	d.replaces = old == now
+	if d.replaces || old != tokenBind(d.Profile, before.Anchors) {
+		return nil
+	}
+	opened, err := s.opens(tx, before.Profile, before.Anchors, was.sealed)
+	d.moves = err == nil && !opened.IsZero() && opened.Equal(d.password)
+	return err
 }

@@ -2,13 +2,17 @@ package mail
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/sealpost/sealpost/internal/actor"
 	"github.com/sealpost/sealpost/internal/fault"
 	"github.com/sealpost/sealpost/internal/mail/message"
+	"github.com/sealpost/sealpost/internal/mail/oauth"
+	"github.com/sealpost/sealpost/internal/mail/pace"
 	"github.com/sealpost/sealpost/internal/mail/sasl"
 	"github.com/sealpost/sealpost/internal/mail/smtp"
 	"github.com/sealpost/sealpost/internal/mail/trust"
@@ -57,6 +61,12 @@ type Change struct {
 	LocalName                          string
 	Timeouts                           smtp.Timeouts
 	Password                           Password
+	// OAuth is how tokens are got, for AuthOAuth; Client what proves the
+	// client to the authority: its secret, the PEM of its certificate and key,
+	// or the key file of a service account.
+	OAuth  OAuth
+	Client Password
+	Pace   pace.Limits
 
 	// Trust are certificates to trust beside those that are already;
 	// Distrust are fingerprints of those to trust no more.
@@ -66,6 +76,9 @@ type Change struct {
 	// ConfirmClear repeats the server's name, to accept that the password or
 	// letters travel in clear. It is wanted once.
 	ConfirmClear string
+	// SignInLater saves a profile for which nobody has signed in at the
+	// provider yet. Mail is paused until somebody does.
+	SignInLater bool
 	// Anyway saves without a passed test.
 	Anyway bool
 	// TestToken is what a passed test of exactly these values gave.
@@ -77,7 +90,7 @@ func (p Profile) Change() Change {
 	return Change{
 		Revision: p.Revision, Kind: p.Kind, Host: p.Host, Port: p.Port, Security: p.Security, SenderAddress: p.SenderAddress,
 		SenderName: p.SenderName, ReplyTo: p.ReplyTo, Auth: p.Auth, Username: p.Username, AccountID: p.AccountID,
-		Mechanism: p.Mechanism, LocalName: p.LocalName, Timeouts: p.Timeouts,
+		Mechanism: p.Mechanism, LocalName: p.LocalName, Timeouts: p.Timeouts, OAuth: p.OAuth, Pace: p.Pace,
 	}
 }
 
@@ -86,10 +99,16 @@ func (p Profile) Change() Change {
 type Draft struct {
 	Profile Profile
 	Anchors []trust.Anchor
-	// password is the typed one; empty for an account.
+	// password is the typed one, or what proves the client for AuthOAuth; empty
+	// for an account.
 	password secret.Value
-	// resealed tells that the secret must be bound anew.
-	resealed bool
+	// resealed tells that the secret must be bound anew; rebound that nobody
+	// typed it for that.
+	resealed, rebound bool
+	// replaces tells that the client's secret is another one for the same
+	// client: it is tried before it is stored. moves tells that who knows the
+	// secret takes the tokens along to other trusted certificates.
+	replaces, moves bool
 	// consent tells that somebody who may use the account must be asking.
 	consent bool
 	// tester is who wants it tested.
@@ -125,7 +144,7 @@ func (s *Service) settle(tx *store.Tx, by actor.Actor, c Change) (Draft, stored,
 		}
 	}
 	var check fault.Check
-	d := Draft{Profile: c.profile(was.Profile, &check, s.deny)}
+	d := Draft{Profile: c.profile(was.Profile, &check, s.deny, s.authorities)}
 	d.Anchors, err = c.anchors(anchors, by, tx.Now())
 	check.Add("certificate", err)
 	if err := check.Err(); err != nil {
@@ -136,7 +155,7 @@ func (s *Service) settle(tx *store.Tx, by actor.Actor, c Change) (Draft, stored,
 }
 
 // profile returns what was becomes, and notes in check what is wrong.
-func (c Change) profile(was Profile, check *fault.Check, deny []netip.Prefix) Profile {
+func (c Change) profile(was Profile, check *fault.Check, deny []netip.Prefix, allowed oauth.Authorities) Profile {
 	p := was
 	p.Kind = c.Kind
 	c.sender(&p, check)
@@ -144,19 +163,39 @@ func (c Change) profile(was Profile, check *fault.Check, deny []netip.Prefix) Pr
 	case KindCapture:
 		p.Host, p.Port, p.Security, p.Auth = "", 0, smtp.None, AuthNone
 		p.Username, p.AccountID, p.Mechanism, p.LocalName, p.Timeouts = "", "", "", "", smtp.Timeouts{}
-		p.ClearConfirmed = false
+		p.ClearConfirmed, p.OAuth, p.Pace = false, OAuth{}, pace.Limits{}
 		return p
+	case KindMicrosoft:
+		c = c.microsoft(check)
 	case KindSMTP:
 	default:
 		check.That(false, "kind", "Choose a mail server.")
 		return p
+	}
+	c.server(&p, check, deny)
+	p.OAuth = OAuth{}
+	if c.Auth == AuthOAuth {
+		c.oauth(&p, was, check, allowed)
+	}
+	c.pace(&p, check)
+	c.confirm(&p, was, check)
+	return p
+}
+
+// server takes over how the server is reached and signed in to. What letters
+// through Microsoft Graph do not have is not looked at.
+func (c Change) server(p *Profile, check *fault.Check, deny []netip.Prefix) {
+	if c.Kind == KindMicrosoft && c.OAuth.Via == ViaGraph {
+		p.Auth, p.Username, p.AccountID = AuthOAuth, "", ""
+		return
 	}
 	p.Host = host(c.Host, check, deny)
 	p.Port = c.Port
 	check.That(c.Port >= 1 && c.Port <= 65535, "port", "The port is a number from 1 to 65535; 587, 465 and 25 are usual.")
 	p.Security = c.Security
 	check.That(c.Security == smtp.None || c.Security == smtp.STARTTLS || c.Security == smtp.Implicit, "security", "Choose how to connect: None, SSL or TLS.")
-	c.signIn(&p, check)
+	check.That(c.Auth != AuthOAuth || c.Security != smtp.None, "security", "A token never travels in clear. Choose SSL or TLS.")
+	c.signIn(p, check)
 	p.LocalName = localName(c.LocalName, check)
 	p.Timeouts = c.Timeouts
 	for _, t := range []struct {
@@ -170,15 +209,28 @@ func (c Change) profile(was Profile, check *fault.Check, deny []netip.Prefix) Pr
 	} {
 		check.That(t.d == 0 || t.d >= minTimeout && t.d <= maxTimeout, t.field, "A timeout is between 1 second and 30 minutes; leave it empty for the usual one.")
 	}
-	c.confirm(&p, was, check)
-	return p
+}
+
+// pace takes over how fast letters leave.
+func (c Change) pace(p *Profile, check *fault.Check) {
+	p.Pace = c.Pace
+	for _, n := range []struct {
+		field      string
+		value, max int
+	}{
+		{"pace_connections", c.Pace.Connections, 10},
+		{"pace_per_minute", c.Pace.PerMinute, 10_000},
+		{"pace_per_day", c.Pace.PerDay, 10_000_000},
+	} {
+		check.That(n.value >= 0 && n.value <= n.max, n.field, fmt.Sprintf("Type a number from 1 to %d, or leave it empty for the usual.", n.max))
+	}
 }
 
 // confirm wants the server's name typed before anything that lets somebody in
 // travels in clear.
 func (c Change) confirm(p *Profile, was Profile, check *fault.Check) {
 	p.ClearConfirmed = false
-	if !p.InClear() && !p.Exposed() {
+	if !p.InClear() && !p.Exposed() || p.Auth == AuthOAuth {
 		return
 	}
 	same := was.ClearConfirmed && was.Host == p.Host && was.Port == p.Port && was.Security == p.Security
@@ -240,6 +292,7 @@ func denied(deny []netip.Prefix, a netip.Addr) bool {
 
 func (c Change) signIn(p *Profile, check *fault.Check) {
 	p.Auth, p.Username, p.AccountID, p.Mechanism = c.Auth, "", "", ""
+	mechanisms := sasl.Strength()
 	switch c.Auth {
 	case AuthNone:
 		return
@@ -250,16 +303,14 @@ func (c Change) signIn(p *Profile, check *fault.Check) {
 	case AuthAccount:
 		p.AccountID = c.AccountID
 		check.That(p.AccountID != "", "account", "Choose the account to sign in with.")
+	case AuthOAuth:
+		mechanisms = sasl.Bearer()
 	default:
 		check.That(false, "auth", "Choose whether and how to sign in.")
 		return
 	}
 	p.Mechanism = strings.ToUpper(strings.TrimSpace(c.Mechanism))
-	known := p.Mechanism == ""
-	for _, m := range sasl.Strength() {
-		known = known || p.Mechanism == m
-	}
-	check.That(known, "mechanism", "Choose one of the mechanisms in the list.")
+	check.That(p.Mechanism == "" || slices.Contains(mechanisms, p.Mechanism), "mechanism", "Choose one of the mechanisms in the list.")
 }
 
 func localName(text string, check *fault.Check) string {

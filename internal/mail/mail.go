@@ -13,6 +13,10 @@ import (
 	"github.com/sealpost/sealpost/internal/fault"
 	"github.com/sealpost/sealpost/internal/keyring"
 	"github.com/sealpost/sealpost/internal/mail/letter"
+	"github.com/sealpost/sealpost/internal/mail/oauth"
+	"github.com/sealpost/sealpost/internal/mail/pace"
+	"github.com/sealpost/sealpost/internal/mail/token"
+	"github.com/sealpost/sealpost/internal/mail/verdict"
 	"github.com/sealpost/sealpost/internal/secret"
 	"github.com/sealpost/sealpost/internal/store"
 )
@@ -74,6 +78,16 @@ type Config struct {
 	// Dial connects; nil means a net.Dialer. Deny holds for the connection it
 	// returns as well.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// OAuth talks to authorities, Authorities are those that it may talk to;
+	// Tokens keeps what they give. Without them only profiles that do not sign
+	// in with OAuth 2.0 can be used.
+	OAuth       *oauth.Client
+	Authorities oauth.Authorities
+	Tokens      *token.Keeper
+	// Pace counts recipients; nil means one of DB.
+	Pace *pace.Keeper
+	// Table says what a refusal by an authority means; needed with Tokens.
+	Table *verdict.Table
 	// Now is the clock for certificates and tokens; nil means time.Now.
 	Now func() time.Time
 	Log *slog.Logger
@@ -94,6 +108,12 @@ type Service struct {
 	dial    func(ctx context.Context, network, address string) (net.Conn, error)
 	now     func() time.Time
 	log     *slog.Logger
+
+	client      *oauth.Client
+	authorities oauth.Authorities
+	tokens      *token.Keeper
+	paces       *pace.Keeper
+	table       *verdict.Table
 }
 
 // New returns the mail service of a database.
@@ -101,6 +121,10 @@ func New(c Config) *Service {
 	s := &Service{
 		db: c.DB, keys: c.Keys, audit: c.Audit, letters: c.Letters, gate: c.Gate, secrets: c.Secrets, capture: c.CaptureAddr,
 		prove: c.Prove, deny: c.Deny, roots: c.Roots, dial: c.Dial, now: c.Now, log: c.Log,
+		client: c.OAuth, authorities: c.Authorities, tokens: c.Tokens, paces: c.Pace, table: c.Table,
+	}
+	if s.paces == nil {
+		s.paces = pace.New(pace.Config{DB: c.DB})
 	}
 	if s.prove == nil {
 		s.prove = func(actor.Actor) error { return nil }
@@ -130,7 +154,11 @@ func LinkLocal() []netip.Prefix {
 
 // SealedColumns names the columns that hold sealed values.
 func SealedColumns() []keyring.Column {
-	return []keyring.Column{{Table: "mail_profile", ID: "id", Column: "sealed"}}
+	return []keyring.Column{
+		{Table: "mail_profile", ID: "id", Column: "sealed"},
+		{Table: "mail_oauth", ID: "profile_id", Column: "sealed"},
+		{Table: "mail_consent", ID: "id", Column: "sealed"},
+	}
 }
 
 // Active returns the profile; false while there is none. Everybody who is

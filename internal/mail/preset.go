@@ -1,9 +1,6 @@
 package mail
 
-import (
-	"github.com/sealpost/sealpost/internal/mail/smtp"
-	"github.com/sealpost/sealpost/internal/mail/verdict"
-)
+import "github.com/sealpost/sealpost/internal/mail/smtp"
 
 // Preset fills the form for a provider. Everything stays editable.
 type Preset struct {
@@ -36,21 +33,4 @@ func Presets() []Preset {
 		{"mailjet", "Mailjet", "in-v3.mailjet.com", 587, tls, true, "The user name is the API key, the password the secret key."},
 		{"brevo", "Brevo", "smtp-relay.brevo.com", 587, tls, true, "The password is an SMTP key, not the account's password."},
 	}
-}
-
-// Notes returns what an administrator should know about a profile that works.
-func Notes(p Profile) []string {
-	var notes []string
-	if p.InClear() {
-		notes = append(notes, "The password travels in clear: everybody on the way to the mail server can read it.")
-	} else if p.Exposed() {
-		notes = append(notes, "Letters and the links in them travel in clear. Choose TLS or SSL if the server offers it.")
-	}
-	if p.Kind == KindSMTP && p.Auth != AuthNone && verdict.Provider(p.Host) == "microsoft" {
-		notes = append(notes, "Microsoft switches off the sign-in with a password by default at the end of December 2026. An administrator of the tenant can turn it on again until its removal.")
-	}
-	if p.SavedAnyway() {
-		notes = append(notes, "These settings were saved without a passed test.")
-	}
-	return notes
 }

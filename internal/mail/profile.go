@@ -7,7 +7,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sealpost/sealpost/internal/mail/oauth"
+	"github.com/sealpost/sealpost/internal/mail/pace"
 	"github.com/sealpost/sealpost/internal/mail/smtp"
+	"github.com/sealpost/sealpost/internal/mail/verdict"
 )
 
 // Kind is the sort of a mail server.
@@ -17,6 +20,8 @@ type Kind string
 const (
 	// KindSMTP is a server that speaks SMTP, somewhere.
 	KindSMTP Kind = "smtp"
+	// KindMicrosoft is Exchange Online, which is signed in to with OAuth 2.0.
+	KindMicrosoft Kind = "microsoft"
 	// KindCapture is the capture mailbox on this machine: mail does not leave.
 	KindCapture Kind = "capture"
 )
@@ -32,6 +37,8 @@ const (
 	AuthTyped AuthKind = "typed"
 	// AuthAccount: an account stored in Sealpost.
 	AuthAccount AuthKind = "account"
+	// AuthOAuth: a token of the provider's, got as Profile.OAuth says.
+	AuthOAuth AuthKind = "oauth"
 )
 
 // State says whether letters leave.
@@ -61,6 +68,11 @@ type Profile struct {
 	Auth AuthKind
 	// Username is set for AuthTyped, AccountID for AuthAccount.
 	Username, AccountID string
+	// OAuth is set for AuthOAuth.
+	OAuth OAuth
+	// Pace is how fast letters leave, as typed; zero values take the usual:
+	// see [Profile.Limits].
+	Pace pace.Limits
 	// Mechanism fixes the SASL mechanism; empty takes the strongest offered.
 	Mechanism string
 	// LocalName is what the client calls itself in EHLO; empty takes the host
@@ -91,8 +103,10 @@ type Profile struct {
 	State State
 	// Problem is the row of the table of replies that paused the profile,
 	// Reason and Advice its sentences, Command what to type for it elsewhere,
-	// Reply what the server said.
-	Problem, Reason, Advice, Command, Reply string
+	// Reply what the server said, Link the provider's page about it.
+	Problem, Reason, Advice, Command, Reply, Link string
+	// Remedy is what a person does about the problem, where that is known.
+	Remedy verdict.Remedy
 	// Since is when the state began.
 	Since time.Time
 	// Probes counts the tries since the pause; the next one is due at
@@ -114,7 +128,49 @@ func (p Profile) Server() string {
 }
 
 // SavedAnyway tells that the settings were saved without a passed test.
-func (p Profile) SavedAnyway() bool { return p.TestedAt.IsZero() && p.Kind == KindSMTP }
+// Those for which somebody signed in were tried by that.
+func (p Profile) SavedAnyway() bool {
+	return p.TestedAt.IsZero() && p.Kind != KindCapture && !p.wantsSignIn()
+}
+
+// wantsSignIn tells that a person signs in once, at the provider.
+func (p Profile) wantsSignIn() bool {
+	return p.Auth == AuthOAuth && p.OAuth.Grant == oauth.Consent
+}
+
+// Limits returns how fast letters leave: what was typed, and else what the
+// provider of the mailbox allows, with room to spare. Exchange Online takes 3
+// connections, 30 messages a minute and 10,000 recipients a day; Google
+// Workspace 2,000 recipients a day.
+func (p Profile) Limits() pace.Limits {
+	l := pace.Limits{Connections: 2}
+	switch {
+	case p.Kind == KindCapture:
+		return pace.Limits{}
+	case p.microsoft():
+		l.PerMinute, l.PerDay = 25, 10000
+	case p.google():
+		l.PerDay = 2000
+	}
+	if p.Pace.Connections > 0 {
+		l.Connections = p.Pace.Connections
+	}
+	if p.Pace.PerMinute > 0 {
+		l.PerMinute = p.Pace.PerMinute
+	}
+	if p.Pace.PerDay > 0 {
+		l.PerDay = p.Pace.PerDay
+	}
+	return l
+}
+
+func (p Profile) microsoft() bool {
+	return p.Kind == KindMicrosoft || p.Kind == KindSMTP && verdict.Provider(p.Host) == "microsoft"
+}
+
+func (p Profile) google() bool {
+	return p.Kind == KindSMTP && (verdict.Provider(p.Host) == "google" || p.Auth == AuthOAuth && p.OAuth.Provider == oauth.Google)
+}
 
 // Exposed tells that letters, and the links in them, travel without encryption
 // to another machine.

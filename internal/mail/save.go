@@ -2,13 +2,17 @@ package mail
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/sealpost/sealpost/internal/actor"
 	"github.com/sealpost/sealpost/internal/audit"
 	"github.com/sealpost/sealpost/internal/fault"
+	"github.com/sealpost/sealpost/internal/mail/oauth"
+	"github.com/sealpost/sealpost/internal/mail/token"
 	"github.com/sealpost/sealpost/internal/mail/trust"
+	"github.com/sealpost/sealpost/internal/mail/verdict"
 	"github.com/sealpost/sealpost/internal/store"
 )
 
@@ -22,6 +26,9 @@ func (s *Service) Save(ctx context.Context, by actor.Actor, c Change) (Profile, 
 	if err != nil {
 		return Profile{}, err
 	}
+	if err := s.proveClient(ctx, seen); err != nil {
+		return Profile{}, err
+	}
 	var saved Profile
 	err = s.db.Update(ctx, func(tx *store.Tx) error {
 		// The lock comes first, so that what is settled is what is changed.
@@ -32,7 +39,7 @@ func (s *Service) Save(ctx context.Context, by actor.Actor, c Change) (Profile, 
 		if err != nil {
 			return err
 		}
-		if d.consent && !seen.consent {
+		if d.consent && !seen.consent || d.replaces && !seen.replaces {
 			return errStale
 		}
 		before, err := s.storedDraft(tx, was)
@@ -47,20 +54,80 @@ func (s *Service) Save(ctx context.Context, by actor.Actor, c Change) (Profile, 
 		if err := s.holdAccount(tx, d.Profile); err != nil {
 			return err
 		}
+		missing, err := s.missing(tx, d, before)
+		if err != nil {
+			return err
+		}
+		if missing != nil && !c.SignInLater {
+			return fault.Invalid("oauth", missing.Reason+" "+missing.Advice).WithCode(fault.CodeSignIn)
+		}
 		tested, err := s.tested(tx, c, d, was)
 		if err != nil {
 			return err
 		}
-		saved, err = s.store(tx, by, d, was, tested)
+		if saved, err = s.store(tx, by, d, was, tested); err != nil || missing == nil || saved.State == Stopped {
+			return err
+		}
+		st, _, err := selectProfile(tx, true)
+		if err != nil {
+			return err
+		}
+		missing.Revision = st.Revision
+		err = s.pause(tx, by, &st, *missing)
+		saved = st.Profile
 		return err
 	})
 	return saved, err
+}
+
+// proveClient tries a new secret of the client, or another certificate, before
+// it takes the place of the one that works. Where the authority knows the client
+// by it and wants a person to sign in again, it is right.
+func (s *Service) proveClient(ctx context.Context, d Draft) error {
+	if !d.replaces {
+		return nil
+	}
+	err := s.tokens.Prove(ctx, d.source())
+	var e *oauth.Error
+	if !errors.As(err, &e) {
+		if errors.Is(err, token.ErrSignIn) {
+			return nil
+		}
+		return err
+	}
+	p := s.tokenProblem(d.Profile, e)
+	if p.Remedy == verdict.RemedySignIn {
+		return nil
+	}
+	o := d.Profile.OAuth
+	return fault.Invalid(o.secretField(), "The new "+o.secretName()+" was tried and does not work, so that nothing was changed. "+p.Reason+" "+p.Advice+" ("+p.Reply+")").Because(err)
+}
+
+// missing returns the problem that nobody has signed in at the provider for
+// these settings, and nil where somebody has or nobody needs to.
+func (s *Service) missing(tx *store.Tx, d, before Draft) (*Problem, error) {
+	if !d.Profile.wantsSignIn() {
+		return nil, nil
+	}
+	from := d
+	if d.moves {
+		from = before
+	}
+	if from.Profile.ID != "" {
+		if ok, err := s.tokens.Opens(tx, from.source()); ok || err != nil {
+			return nil, err
+		}
+	}
+	return signInProblem(d.Profile), nil
 }
 
 // reroutes reports whether mail goes to another server, or there in another
 // way, or to who shows another certificate.
 func reroutes(before, after Draft) bool {
 	b, a := before.Profile, after.Profile
+	if a.Auth == AuthOAuth && (b.Auth != AuthOAuth || tokenBind(b, before.Anchors) != tokenBind(a, after.Anchors)) {
+		return true
+	}
 	return b.Kind != a.Kind || b.Host != a.Host || b.Port != a.Port || b.Security != a.Security ||
 		trust.SetDigest(before.Anchors) != trust.SetDigest(after.Anchors)
 }
@@ -90,7 +157,7 @@ func (s *Service) tested(tx *store.Tx, c Change, d Draft, was stored) (proof, er
 			return p, err
 		}
 	}
-	if !was.TestedAt.IsZero() && was.Kind == KindSMTP && !d.resealed {
+	if !was.TestedAt.IsZero() && was.Kind != KindCapture && (!d.resealed || d.rebound || d.replaces) {
 		before, err := s.storedDraft(tx, was)
 		if err != nil {
 			return proof{}, err
@@ -124,7 +191,7 @@ func (s *Service) store(tx *store.Tx, by actor.Actor, d Draft, was stored, teste
 		next.State, next.Since = Working, now
 	}
 	d.Profile.ID = next.ID
-	if d.resealed || d.Profile.Auth == AuthNone {
+	if d.resealed || d.Profile.Auth == AuthNone || d.Profile.Auth == AuthOAuth && !d.Profile.OAuth.hasCredential() {
 		if next.sealed, err = s.seal(tx, d); err != nil {
 			return Profile{}, err
 		}
@@ -146,7 +213,13 @@ func (s *Service) store(tx *store.Tx, by actor.Actor, d Draft, was stored, teste
 	if err := upsertProfile(tx, next); err != nil {
 		return Profile{}, err
 	}
+	if err := replaceOAuth(tx, next); err != nil {
+		return Profile{}, err
+	}
 	if err := replaceAnchors(tx, next.ID, d.Anchors); err != nil {
+		return Profile{}, err
+	}
+	if err := s.moveTokens(tx, before, d); err != nil {
 		return Profile{}, err
 	}
 	detail, err := s.inWords(tx, differences(before, d))
@@ -160,6 +233,21 @@ func (s *Service) store(tx *store.Tx, by actor.Actor, d Draft, was stored, teste
 	return next.Profile, s.audit.Append(tx, by, audit.Event{
 		Action: action, Kind: "mail_server", ID: next.ID, Name: next.Server(), Detail: detail,
 	})
+}
+
+// moveTokens takes tokens along where that was decided, and forgets those of
+// other settings.
+func (s *Service) moveTokens(tx *store.Tx, before, after Draft) error {
+	if before.Profile.Auth != AuthOAuth {
+		return nil
+	}
+	if after.moves {
+		return s.tokens.Rebind(tx, before.source(), after.source())
+	}
+	if after.Profile.Auth == AuthOAuth && before.source().Bind == after.source().Bind {
+		return nil
+	}
+	return s.tokens.Drop(tx, before.Profile.ID)
 }
 
 // Differences returns what Save of c would change, in the words of its audit
@@ -180,7 +268,7 @@ func (s *Service) Differences(ctx context.Context, by actor.Actor, c Change) ([]
 		if err != nil {
 			return err
 		}
-		if d.resealed && d.Profile.Auth == AuthTyped {
+		if d.resealed && (d.Profile.Auth == AuthTyped || d.Profile.Auth == AuthOAuth) {
 			have, err := s.opens(tx, d.Profile, d.Anchors, was.sealed)
 			if err != nil {
 				return err
@@ -221,9 +309,18 @@ func differences(before, after Draft) []audit.Detail {
 	note("greeting timeout", seconds(b.Timeouts.Greeting), seconds(a.Timeouts.Greeting))
 	note("command timeout", seconds(b.Timeouts.Command), seconds(a.Timeouts.Command))
 	note("final timeout", seconds(b.Timeouts.Final), seconds(a.Timeouts.Final))
+	for i, f := range b.OAuth.words() {
+		note(f.name, f.value, a.OAuth.words()[i].value)
+	}
+	note("connections at a time", number(b.Pace.Connections), number(a.Pace.Connections))
+	note("letters a minute", number(b.Pace.PerMinute), number(a.Pace.PerMinute))
+	note("recipients a day", number(b.Pace.PerDay), number(a.Pace.PerDay))
 	note("trusted certificates", fingerprints(before.Anchors), fingerprints(after.Anchors))
 	if a.Auth == AuthTyped && after.resealed {
 		out = append(out, audit.Detail{Name: "password", Value: "replaced"})
+	}
+	if a.Auth == AuthOAuth && after.resealed && !after.rebound {
+		out = append(out, audit.Detail{Name: a.OAuth.secretName(), Value: "replaced"})
 	}
 	confirmed := b.ClearConfirmed && b.Host == a.Host && b.Port == a.Port && b.Security == a.Security
 	if a.ClearConfirmed && !confirmed {
@@ -309,6 +406,11 @@ func (s *Service) Remove(ctx context.Context, by actor.Actor) error {
 		}
 		if err := deleteProfile(tx, p.ID); err != nil {
 			return err
+		}
+		if p.Auth == AuthOAuth {
+			if err := s.tokens.Drop(tx, p.ID); err != nil {
+				return err
+			}
 		}
 		if err := s.gate.CloseGate(tx, gateNoServer, "No mail server is set up yet."); err != nil {
 			return err

@@ -9,7 +9,8 @@ import (
 	"github.com/sealpost/sealpost/internal/store"
 )
 
-// stored is a profile with what it keeps sealed.
+// stored is a profile with what it keeps sealed: in mail_oauth for AuthOAuth,
+// else in mail_profile.
 type stored struct {
 	Profile
 	sealed []byte
@@ -17,7 +18,8 @@ type stored struct {
 
 const profileColumns = `id, kind, host, port, security, sender_address, sender_name, reply_to, auth, username, account_id, mechanism,
 	local_name, connect_ms, greeting_ms, command_ms, final_ms, clear_confirmed, sealed, password_set_at, revision, changed_at, changed_by,
-	tested_at, server_cert_ends, state, problem, reason, advice, command, reply, since, probes, next_probe_at, problem_secret, last_accepted_at`
+	tested_at, server_cert_ends, state, problem, reason, advice, command, reply, since, probes, next_probe_at, problem_secret, last_accepted_at,
+	link, remedy, connections, per_minute, per_day`
 
 func scanProfile(r store.Row) (stored, error) {
 	var s stored
@@ -25,7 +27,7 @@ func scanProfile(r store.Row) (stored, error) {
 	err := r.Scan(&s.ID, &s.Kind, &s.Host, &s.Port, &s.Security, &s.SenderAddress, &s.SenderName, &s.ReplyTo, &s.Auth, &s.Username,
 		&s.AccountID, &s.Mechanism, &s.LocalName, &connect, &greeting, &command, &final, &s.ClearConfirmed, &s.sealed, &passwordSet,
 		&s.Revision, &changed, &s.ChangedBy, &tested, &certEnds, &s.State, &s.Problem, &s.Reason, &s.Advice, &s.Command, &s.Reply,
-		&since, &s.Probes, &probe, &s.problemSecret, &accepted)
+		&since, &s.Probes, &probe, &s.problemSecret, &accepted, &s.Link, &s.Remedy, &s.Pace.Connections, &s.Pace.PerMinute, &s.Pace.PerDay)
 	ms := func(n int64) time.Duration { return time.Duration(n) * time.Millisecond }
 	s.Timeouts = smtp.Timeouts{Connect: ms(connect), Greeting: ms(greeting), Command: ms(command), Final: ms(final)}
 	s.PasswordSetAt, s.ChangedAt, s.TestedAt = store.FromMicros(passwordSet), store.FromMicros(changed), store.FromMicros(tested)
@@ -50,13 +52,52 @@ func profileWith(tx *store.Tx, words string) (stored, bool, error) {
 	if fault.Is(err, fault.KindNotFound) {
 		return stored{}, false, nil
 	}
+	if err == nil && s.Auth == AuthOAuth {
+		s.OAuth, s.sealed, err = selectOAuth(tx, s.ID)
+	}
 	return s, err == nil, err
 }
 
+func selectOAuth(tx *store.Tx, profileID string) (OAuth, []byte, error) {
+	var sealed []byte
+	o, err := store.One(tx, func(r store.Row) (OAuth, error) {
+		var o OAuth
+		var set, ends int64
+		err := r.Scan(&o.Provider, &o.Cloud, &o.Grant, &o.Tenant, &o.ClientID, &o.ClientAuth, &o.AuthorizeURL, &o.TokenURL, &o.Scopes, &o.Mailbox,
+			&o.RedirectPath, &o.Via, &o.GraphURL, &sealed, &set, &ends)
+		o.SecretSetAt, o.SecretEnds = store.FromMicros(set), store.FromMicros(ends)
+		return o, err
+	}, `SELECT provider, cloud, grant_type, tenant, client_id, client_auth, authorize_url, token_url, scopes, mailbox, redirect_path, via,
+			graph_url, sealed, secret_set_at, secret_ends
+		FROM mail_oauth WHERE profile_id = $1`, profileID)
+	if fault.Is(err, fault.KindNotFound) {
+		// Half a profile opens nothing, and can be mended in the form.
+		return OAuth{}, nil, nil
+	}
+	return o, sealed, err
+}
+
+func replaceOAuth(tx *store.Tx, s stored) error {
+	if _, err := tx.Exec(`DELETE FROM mail_oauth WHERE profile_id = $1`, s.ID); err != nil || s.Auth != AuthOAuth {
+		return err
+	}
+	o := s.OAuth
+	_, err := tx.Exec(`INSERT INTO mail_oauth (profile_id, provider, cloud, grant_type, tenant, client_id, client_auth, authorize_url, token_url,
+			scopes, mailbox, redirect_path, via, graph_url, sealed, secret_set_at, secret_ends)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)`,
+		s.ID, string(o.Provider), o.Cloud, string(o.Grant), o.Tenant, o.ClientID, string(o.ClientAuth), o.AuthorizeURL, o.TokenURL,
+		o.Scopes, o.Mailbox, o.RedirectPath, string(o.Via), o.GraphURL, append([]byte{}, s.sealed...), store.Micros(o.SecretSetAt), store.Micros(o.SecretEnds))
+	return err
+}
+
 func upsertProfile(tx *store.Tx, s stored) error {
+	sealed := s.sealed
+	if s.Auth == AuthOAuth {
+		sealed = nil
+	}
 	_, err := tx.Exec(`INSERT INTO mail_profile (slot, `+profileColumns+`)
 		VALUES ('active', $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25,
-			$26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36)
+			$26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41)
 		ON CONFLICT (id) DO UPDATE SET kind = excluded.kind, host = excluded.host, port = excluded.port, security = excluded.security,
 			sender_address = excluded.sender_address, sender_name = excluded.sender_name, reply_to = excluded.reply_to,
 			auth = excluded.auth, username = excluded.username, account_id = excluded.account_id, mechanism = excluded.mechanism,
@@ -66,19 +107,23 @@ func upsertProfile(tx *store.Tx, s stored) error {
 			changed_at = excluded.changed_at, changed_by = excluded.changed_by, tested_at = excluded.tested_at,
 			server_cert_ends = excluded.server_cert_ends, state = excluded.state, problem = excluded.problem, reason = excluded.reason,
 			advice = excluded.advice, command = excluded.command, reply = excluded.reply, since = excluded.since, probes = excluded.probes,
-			next_probe_at = excluded.next_probe_at, problem_secret = excluded.problem_secret, last_accepted_at = excluded.last_accepted_at`,
+			next_probe_at = excluded.next_probe_at, problem_secret = excluded.problem_secret, last_accepted_at = excluded.last_accepted_at,
+			link = excluded.link, remedy = excluded.remedy, connections = excluded.connections, per_minute = excluded.per_minute,
+			per_day = excluded.per_day`,
 		s.ID, string(s.Kind), s.Host, s.Port, string(s.Security), s.SenderAddress, s.SenderName, s.ReplyTo, string(s.Auth), s.Username,
 		s.AccountID, s.Mechanism, s.LocalName, s.Timeouts.Connect.Milliseconds(), s.Timeouts.Greeting.Milliseconds(),
-		s.Timeouts.Command.Milliseconds(), s.Timeouts.Final.Milliseconds(), s.ClearConfirmed, s.sealed, store.Micros(s.PasswordSetAt),
+		s.Timeouts.Command.Milliseconds(), s.Timeouts.Final.Milliseconds(), s.ClearConfirmed, sealed, store.Micros(s.PasswordSetAt),
 		s.Revision, store.Micros(s.ChangedAt), s.ChangedBy, store.Micros(s.TestedAt), store.Micros(s.ServerCertificateEnds),
 		string(s.State), s.Problem, s.Reason, s.Advice, s.Command, s.Reply, store.Micros(s.Since), s.Probes, store.Micros(s.NextProbe),
-		s.problemSecret, store.Micros(s.LastAccepted))
+		s.problemSecret, store.Micros(s.LastAccepted), s.Link, string(s.Remedy), s.Pace.Connections, s.Pace.PerMinute, s.Pace.PerDay)
 	return err
 }
 
 func deleteProfile(tx *store.Tx, id string) error {
-	if _, err := tx.Exec(`DELETE FROM mail_anchor WHERE profile_id = $1`, id); err != nil {
-		return err
+	for _, statement := range []string{`DELETE FROM mail_anchor WHERE profile_id = $1`, `DELETE FROM mail_oauth WHERE profile_id = $1`} {
+		if _, err := tx.Exec(statement, id); err != nil {
+			return err
+		}
 	}
 	_, err := tx.Exec(`DELETE FROM mail_profile WHERE id = $1`, id)
 	return err
@@ -121,5 +166,61 @@ func insertTest(tx *store.Tx, actorID string, forget time.Time) error {
 		return err
 	}
 	_, err := tx.Exec(`INSERT INTO mail_test (id, actor_id, at) VALUES ($1, $2, $3)`, store.NewID(), actorID, store.Micros(tx.Now()))
+	return err
+}
+
+// waiting is a sign-in at the authority that is under way.
+type waiting struct {
+	id, session, user, stage string
+	sealed                   []byte
+	expires                  time.Time
+}
+
+// The stages of a sign-in.
+const (
+	stageBegun    = "begun"
+	stageDeciding = "deciding"
+	stageDone     = "done"
+)
+
+const waitingColumns = `id, session_id, user_id, stage, sealed, expires_at`
+
+func scanWaiting(r store.Row) (waiting, error) {
+	var w waiting
+	var expires int64
+	err := r.Scan(&w.id, &w.session, &w.user, &w.stage, &w.sealed, &expires)
+	w.expires = store.FromMicros(expires)
+	return w, err
+}
+
+func selectWaiting(tx *store.Tx, id string) (waiting, error) {
+	return store.One(tx, scanWaiting, `SELECT `+waitingColumns+` FROM mail_consent WHERE id = $1`, id)
+}
+
+// lockWaiting returns the sign-in of a state and keeps others from it until tx
+// ends.
+func lockWaiting(tx *store.Tx, stateHash string) (waiting, error) {
+	return store.One(tx, scanWaiting, `SELECT `+waitingColumns+` FROM mail_consent WHERE state_hash = $1`+tx.ForUpdate(), stateHash)
+}
+
+func insertWaiting(tx *store.Tx, w waiting, stateHash string) error {
+	_, err := tx.Exec(`INSERT INTO mail_consent (id, state_hash, session_id, user_id, sealed, stage, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
+		w.id, stateHash, w.session, w.user, w.sealed, w.stage, store.Micros(w.expires))
+	return err
+}
+
+// updateWaiting moves a sign-in on. What it kept sealed is replaced.
+func updateWaiting(tx *store.Tx, w waiting) error {
+	_, err := tx.Exec(`UPDATE mail_consent SET stage = $2, sealed = $3, expires_at = $4 WHERE id = $1`, w.id, w.stage, append([]byte{}, w.sealed...), store.Micros(w.expires))
+	return err
+}
+
+// sweepWaiting deletes what is over, and of a user's all but the newest.
+func sweepWaiting(tx *store.Tx, userID string, keep int) error {
+	if _, err := tx.Exec(`DELETE FROM mail_consent WHERE expires_at <= $1`, store.Micros(tx.Now())); err != nil {
+		return err
+	}
+	_, err := tx.Exec(`DELETE FROM mail_consent WHERE user_id = $1 AND id NOT IN
+		(SELECT id FROM mail_consent WHERE user_id = $1 ORDER BY expires_at DESC, id DESC LIMIT $2)`, userID, keep)
 	return err
 }

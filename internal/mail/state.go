@@ -8,7 +8,6 @@ import (
 	"github.com/sealpost/sealpost/internal/actor"
 	"github.com/sealpost/sealpost/internal/audit"
 	"github.com/sealpost/sealpost/internal/fault"
-	"github.com/sealpost/sealpost/internal/mail/trust"
 	"github.com/sealpost/sealpost/internal/mail/verdict"
 	"github.com/sealpost/sealpost/internal/store"
 )
@@ -27,8 +26,13 @@ func (s *stored) work(now time.Time) {
 	if s.State != Working {
 		s.State, s.Since = Working, now
 	}
-	s.Problem, s.Reason, s.Advice, s.Command, s.Reply = "", "", "", "", ""
+	s.met(Problem{})
 	s.Probes, s.NextProbe, s.problemSecret = 0, time.Time{}, 0
+}
+
+// met writes down why mail does not leave.
+func (s *stored) met(p Problem) {
+	s.Problem, s.Reason, s.Advice, s.Command, s.Reply, s.Link, s.Remedy = p.Row, p.Reason, p.Advice, p.Command, p.Reply, p.Link, p.Remedy
 }
 
 // ProblemOf makes a problem of a verdict on a transport; reply is what the
@@ -36,7 +40,8 @@ func (s *stored) work(now time.Time) {
 func ProblemOf(t Transport, v verdict.Verdict, reply string) Problem {
 	return Problem{
 		Revision: t.Profile.Revision, SecretVersion: t.SecretVersion,
-		Row: v.Row, Reason: v.Meaning, Advice: v.Mend, Command: v.Command, Reply: reply,
+		Row: v.Row, Reason: v.Meaning, Advice: v.Mend, Command: t.Profile.filled(v.Command), Reply: reply,
+		Link: v.Link, Remedy: v.Remedy, Passing: v.Act == verdict.Retry, After: v.After,
 	}
 }
 
@@ -54,22 +59,22 @@ func (s *Service) Pause(ctx context.Context, p Problem) error {
 		if st.State == Paused && tx.Now().Before(st.NextProbe) && st.problemSecret == p.SecretVersion {
 			return nil
 		}
-		return s.pause(tx, actor.System("delivery"), st, p)
+		return s.pause(tx, actor.System("delivery"), &st, p)
 	})
 }
 
-func (s *Service) pause(tx *store.Tx, by actor.Actor, st stored, p Problem) error {
+func (s *Service) pause(tx *store.Tx, by actor.Actor, st *stored, p Problem) error {
 	now := tx.Now()
 	fresh := st.State != Paused
 	if fresh {
 		st.State, st.Since = Paused, now
 	}
-	st.Problem, st.Reason, st.Advice, st.Command, st.Reply = p.Row, p.Reason, p.Advice, p.Command, p.Reply
+	st.met(p)
 	delays := probeDelays()
 	st.NextProbe = now.Add(delays[min(st.Probes, len(delays)-1)])
 	st.Probes++
 	st.problemSecret = p.SecretVersion
-	if err := upsertProfile(tx, st); err != nil {
+	if err := upsertProfile(tx, *st); err != nil {
 		return err
 	}
 	if err := s.gate.CloseGate(tx, gatePaused, p.Reason); err != nil || !fresh {
@@ -90,7 +95,7 @@ func (s *Service) Troubled(ctx context.Context, p Problem) error {
 		if err != nil || !ok || st.Revision != p.Revision || st.State != Working || st.Problem == p.Row {
 			return err
 		}
-		st.Problem, st.Reason, st.Advice, st.Command, st.Reply = p.Row, p.Reason, p.Advice, p.Command, p.Reply
+		st.met(p)
 		return upsertProfile(tx, st)
 	})
 }
@@ -100,20 +105,24 @@ func (s *Service) Troubled(ctx context.Context, p Problem) error {
 // accepted. Server is the certificate that the connection saw, nil without TLS:
 // its end is what pages warn of.
 func (s *Service) Probed(ctx context.Context, t Transport, server *x509.Certificate) error {
-	return s.success(ctx, t, server, false)
+	return s.success(ctx, t, server, false, 0)
 }
 
-// Accepted notes that the server took a letter on a connection made with t. It
-// does not end a pause: the connection may be older than what the pause is for.
-// For server see [Service.Probed].
-func (s *Service) Accepted(ctx context.Context, t Transport, server *x509.Certificate) error {
-	return s.success(ctx, t, server, true)
+// Accepted notes that the server took letters on a connection made with t, and
+// counts n recipients: those that no [pace.Grant] counted. It does not end a
+// pause: the connection may be older than what the pause is for. For server see
+// [Service.Probed].
+func (s *Service) Accepted(ctx context.Context, t Transport, server *x509.Certificate, n int) error {
+	return s.success(ctx, t, server, true, n)
 }
 
-func (s *Service) success(ctx context.Context, t Transport, server *x509.Certificate, letter bool) error {
+func (s *Service) success(ctx context.Context, t Transport, server *x509.Certificate, letter bool, recipients int) error {
 	return s.db.Update(ctx, func(tx *store.Tx) error {
 		st, ok, err := selectProfile(tx, true)
 		if err != nil || !ok || st.ID != t.Profile.ID || st.Revision != t.Profile.Revision {
+			return err
+		}
+		if err := s.paces.Sent(tx, st.ID, recipients); err != nil {
 			return err
 		}
 		now := tx.Now()
@@ -239,44 +248,4 @@ func (s *Service) Standing(ctx context.Context) (Standing, error) {
 		st.Probe = err == nil && c.Version != st.Profile.problemSecret
 	}
 	return st, nil
-}
-
-// End is something of the mail server that ends on a day.
-type End struct {
-	What string
-	At   time.Time
-}
-
-// Warn tells that the end is near: 30 days or less away at now.
-func (e End) Warn(now time.Time) bool { return e.At.Sub(now) <= 30*24*time.Hour }
-
-// Health is what pages and metrics show of the mail server.
-type Health struct {
-	Profile Profile
-	Set     bool
-	// Ends are sorted, the next one first.
-	Ends []End
-	// Notes are further sentences that an administrator should read.
-	Notes []string
-}
-
-// Health returns the state of mail and what ends when.
-func (s *Service) Health(ctx context.Context, by actor.Actor) (Health, error) {
-	if err := manage(by); err != nil {
-		return Health{}, err
-	}
-	var h Health
-	var anchors []trust.Anchor
-	err := s.db.View(ctx, func(tx *store.Tx) (err error) {
-		if h.Profile, h.Set, err = active(tx, false); err == nil && h.Set {
-			anchors, err = selectAnchors(tx, h.Profile.ID)
-		}
-		return err
-	})
-	if err != nil || !h.Set {
-		return h, err
-	}
-	h.Ends = ends(h.Profile, anchors)
-	h.Notes = Notes(h.Profile)
-	return h, nil
 }

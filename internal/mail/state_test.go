@@ -76,7 +76,7 @@ func TestAProbeThatPassesLetsLettersLeaveAndRemembersTheRow(t *testing.T) {
 			r.t.Errorf("the next probe is at %v", st.NextProbe)
 		}
 		r.must(r.mail.Probed(r.t.Context(), transport, nil))
-		r.must(r.mail.Accepted(r.t.Context(), transport, nil))
+		r.must(r.mail.Accepted(r.t.Context(), transport, nil, 1))
 		if p := r.active(); p.Probes != 0 || !p.LastAccepted.Equal(r.clock.Now()) {
 			r.t.Errorf("after a letter: %+v", p)
 		}
@@ -92,7 +92,7 @@ func TestALetterOnAnOldConnectionEndsNoPause(t *testing.T) {
 		r.save(account())
 		transport := r.open()
 		r.pause()
-		r.must(r.mail.Accepted(r.t.Context(), transport, nil))
+		r.must(r.mail.Accepted(r.t.Context(), transport, nil, 1))
 		if p := r.wantState(mail.Paused); !p.LastAccepted.Equal(r.clock.Now()) {
 			r.t.Error("the letter is not noted")
 		}
@@ -163,7 +163,7 @@ func TestAPersonStopsMailAndLetsItGo(t *testing.T) {
 		r.pause()
 		r.must(r.mail.Troubled(r.t.Context(), r.problem()))
 		r.must(r.mail.Probed(r.t.Context(), r.open(), nil))
-		r.must(r.mail.Accepted(r.t.Context(), r.open(), nil))
+		r.must(r.mail.Accepted(r.t.Context(), r.open(), nil, 1))
 		r.save(keep(account()))
 		_, err := r.mail.TrustImport(r.t.Context(), admin, [][]byte{r.ca.Raw}, trust.ModeAnchor, secret.Value{})
 		r.must(err)
@@ -195,7 +195,7 @@ func TestTroubleIsShownWithoutAPause(t *testing.T) {
 		if p := r.wantState(mail.Working); p.Reason != "The server refuses the password." || !r.standing().Send {
 			r.t.Errorf("the trouble says %+v", p)
 		}
-		r.must(r.mail.Accepted(r.t.Context(), r.open(), nil))
+		r.must(r.mail.Accepted(r.t.Context(), r.open(), nil, 1))
 		if p := r.wantState(mail.Working); p.Reason != "" || p.Problem != "" {
 			r.t.Errorf("the trouble is over and says %+v", p)
 		}
@@ -209,14 +209,14 @@ func TestAcceptedLettersAreNotedOnceASecond(t *testing.T) {
 	each(t, func(r *rig) {
 		r.save(account())
 		transport, first := r.open(), r.clock.Now()
-		r.must(r.mail.Accepted(r.t.Context(), transport, nil))
+		r.must(r.mail.Accepted(r.t.Context(), transport, nil, 1))
 		r.clock.Advance(500 * time.Millisecond)
-		r.must(r.mail.Accepted(r.t.Context(), transport, nil))
+		r.must(r.mail.Accepted(r.t.Context(), transport, nil, 1))
 		if got := r.active().LastAccepted; !got.Equal(first) {
 			r.t.Errorf("noted at %v", got)
 		}
 		r.clock.Advance(500 * time.Millisecond)
-		r.must(r.mail.Accepted(r.t.Context(), transport, nil))
+		r.must(r.mail.Accepted(r.t.Context(), transport, nil, 1))
 		if got := r.active().LastAccepted; !got.Equal(r.clock.Now()) {
 			r.t.Errorf("noted at %v", got)
 		}
@@ -248,14 +248,23 @@ func TestHealthTellsWhatEndsAndWhatToKnow(t *testing.T) {
 		}
 		clear := typed()
 		clear.Security, clear.ConfirmClear = "none", oldHost
-		if notes := mail.Notes(r.save(clear)); len(notes) != 2 || !strings.Contains(notes[0], "in clear") || !strings.Contains(notes[1], "without a passed test") {
+		if notes := r.notes(clear); len(notes) != 2 || !strings.Contains(notes[0], "in clear") || !strings.Contains(notes[1], "without a passed test") {
 			r.t.Errorf("the notes are %q", notes)
 		}
 		clear.Auth = mail.AuthNone
-		if notes := mail.Notes(r.save(clear)); len(notes) != 2 || !strings.Contains(notes[0], "links in them travel in clear") {
+		if notes := r.notes(clear); len(notes) != 2 || !strings.Contains(notes[0], "links in them travel in clear") {
 			r.t.Errorf("the notes are %q", notes)
 		}
 	})
+}
+
+// notes saves c and returns what Health says of it.
+func (r *rig) notes(c mail.Change) []string {
+	r.t.Helper()
+	r.save(c)
+	h, err := r.mail.Health(r.t.Context(), admin)
+	r.must(err)
+	return h.Notes
 }
 
 // serverEnds is what Health tells of the server's own certificate.
@@ -280,12 +289,12 @@ func TestTheEndOfTheServersCertificateIsThatOfTheLastConnection(t *testing.T) {
 		if end, ok := r.serverEnds(); ok {
 			r.t.Errorf("something ends before anybody saw it: %+v", end)
 		}
-		r.must(r.mail.Accepted(r.t.Context(), r.open(), old))
+		r.must(r.mail.Accepted(r.t.Context(), r.open(), old, 1))
 		if end, ok := r.serverEnds(); !ok || !end.At.Equal(old.NotAfter) || !end.Warn(r.clock.Now()) {
 			r.t.Errorf("after a letter: %+v, %v", end, ok)
 		}
 		// The same second: what is new is noted all the same.
-		r.must(r.mail.Accepted(r.t.Context(), r.open(), renewed))
+		r.must(r.mail.Accepted(r.t.Context(), r.open(), renewed, 1))
 		if end, ok := r.serverEnds(); !ok || !end.At.Equal(renewed.NotAfter) || end.Warn(r.clock.Now()) {
 			r.t.Errorf("after the renewal: %+v, %v", end, ok)
 		}
@@ -297,7 +306,7 @@ func TestTheEndOfTheServersCertificateIsThatOfTheLastConnection(t *testing.T) {
 		// Of an old profile's server nobody wants to know.
 		before := r.open()
 		r.save(func() mail.Change { c := keep(account()); c.SenderName = "Another"; return c }())
-		r.must(r.mail.Accepted(r.t.Context(), before, renewed))
+		r.must(r.mail.Accepted(r.t.Context(), before, renewed, 1))
 		if end, _ := r.serverEnds(); end.At.Equal(renewed.NotAfter) {
 			r.t.Error("news of old settings count")
 		}
@@ -309,18 +318,18 @@ func TestAPinnedServersCertificateDoesNotEnd(t *testing.T) {
 		leaf := r.lab.Make(smtptest.Order{Name: "old appliance", From: -20 * 24 * time.Hour, Until: -time.Hour})
 		other := r.lab.Make(smtptest.Order{DNS: []string{oldHost}, By: r.ca})
 		r.save(account())
-		r.must(r.mail.Accepted(r.t.Context(), r.open(), other.Certificate))
+		r.must(r.mail.Accepted(r.t.Context(), r.open(), other.Certificate, 1))
 		_, err := r.imports(admin, trust.ModePin, secret.Value{}, leaf)
 		r.must(err)
 		if end, ok := r.serverEnds(); ok {
 			r.t.Errorf("the pin may be for what was seen last, which ends: %+v", end)
 		}
-		r.must(r.mail.Accepted(r.t.Context(), r.open(), leaf.Certificate))
+		r.must(r.mail.Accepted(r.t.Context(), r.open(), leaf.Certificate, 1))
 		if end, ok := r.serverEnds(); ok {
 			r.t.Errorf("a pinned certificate ends: %+v", end)
 		}
 		// One that an authority vouches for ends, pins or not.
-		r.must(r.mail.Accepted(r.t.Context(), r.open(), other.Certificate))
+		r.must(r.mail.Accepted(r.t.Context(), r.open(), other.Certificate, 1))
 		if end, ok := r.serverEnds(); !ok || !end.At.Equal(other.NotAfter) {
 			r.t.Errorf("another certificate: %+v, %v", end, ok)
 		}

@@ -38,10 +38,15 @@ type proof struct {
 // timeouts can change without a new one.
 func (d Draft) values() string {
 	p := d.Profile
-	return strings.Join([]string{
+	values := []string{
 		string(p.Kind), p.Host, strconv.Itoa(p.Port), string(p.Security), p.SenderAddress, string(p.Auth),
 		strconv.Quote(p.Username), p.AccountID, p.Mechanism, p.LocalName, trust.SetDigest(d.Anchors),
-	}, "\n")
+	}
+	if p.Auth == AuthOAuth {
+		p.ID = "" // a test before the first Save knows none
+		values = append(values, tokenBind(p, d.Anchors), string(p.OAuth.ClientAuth), strconv.Quote(p.OAuth.Mailbox))
+	}
+	return strings.Join(values, "\n")
 }
 
 // Passed returns the token with which the values of a draft can be saved for
@@ -69,7 +74,7 @@ func (s *Service) Passed(ctx context.Context, d Draft, certEnds time.Time) (stri
 // of the draft. The revision stays: nobody's form is out of date for it.
 func (s *Service) markTested(tx *store.Tx, d Draft, certEnds time.Time) error {
 	st, ok, err := selectProfile(tx, true)
-	if err != nil || !ok || st.Kind != KindSMTP {
+	if err != nil || !ok || st.Kind == KindCapture {
 		return err
 	}
 	same, err := s.isStored(tx, d, st)
@@ -92,6 +97,9 @@ func (s *Service) isStored(tx *store.Tx, d Draft, st stored) (bool, error) {
 	now, err := s.storedDraft(tx, st)
 	if err != nil || d.values() != now.values() || st.Auth == AuthNone {
 		return err == nil && d.values() == now.values(), err
+	}
+	if st.Auth == AuthOAuth && !st.OAuth.hasCredential() {
+		return true, nil
 	}
 	kept, err := s.opens(tx, now.Profile, now.Anchors, st.sealed)
 	if err != nil || st.Auth == AuthAccount {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"net/netip"
 	"net/url"
 	"os"
@@ -16,7 +17,10 @@ import (
 	"github.com/sealpost/sealpost/internal/mail/message"
 	"github.com/sealpost/sealpost/internal/mail/sasl"
 	"github.com/sealpost/sealpost/internal/mail/smtp"
+	"github.com/sealpost/sealpost/internal/mail/token"
 	"github.com/sealpost/sealpost/internal/mail/trust"
+	"github.com/sealpost/sealpost/internal/mail/verdict"
+	"github.com/sealpost/sealpost/internal/secret"
 	"github.com/sealpost/sealpost/internal/store"
 )
 
@@ -29,11 +33,28 @@ type Transport struct {
 	Config smtp.Config
 	// From and ReplyTo stand in letters; ReplyTo may be zero.
 	From, ReplyTo message.Address
-	// SecretVersion is that of the account's password; 0 for other sign-ins.
+	// SecretVersion is that of the account's password or of the token; 0 for
+	// other sign-ins.
 	SecretVersion int64
+	// SignedIn tells of the token; zero for other sign-ins.
+	SignedIn SignedIn
 
 	// trust decides about the server's certificate.
 	trust trust.Policy
+	// bearer is the token, source where it came from; graph talks to Microsoft
+	// Graph, and is nil for SMTP.
+	bearer secret.Value
+	source token.Source
+	graph  *http.Client
+}
+
+// SignedIn is what is known of a token, never the token itself.
+type SignedIn struct {
+	// Who signs in to the server with it.
+	Who     string
+	Expires time.Time
+	// Scopes are those granted, where the authority named them.
+	Scopes string
 }
 
 // Key names what a connection was made with. One that was made with another
@@ -61,8 +82,13 @@ type Problem struct {
 	// Revision is that of the profile that met the problem, SecretVersion that
 	// of its account's password.
 	Revision, SecretVersion int64
-	// Row, Reason, Advice, Command and Reply are as in Profile.
-	Row, Reason, Advice, Command, Reply string
+	// Row, Reason, Advice, Command, Reply, Link and Remedy are as in Profile.
+	Row, Reason, Advice, Command, Reply, Link string
+	Remedy                                    verdict.Remedy
+	// Passing tells that it goes by: the server is left alone, for After at
+	// least, and mail is not paused.
+	Passing bool
+	After   time.Duration
 }
 
 // Error returns the reason.
@@ -74,19 +100,33 @@ const (
 	RowConsentRequired = "consent-required"
 	RowAccountGone     = "account-gone"
 	RowNoCapture       = "no-capture"
+	// RowSignIn: nobody has signed in at the provider for these settings.
+	RowSignIn = "sign-in"
+	// RowNoRefresh: the provider gave a token for the moment only.
+	RowNoRefresh = "no-refresh-token"
 )
 
 // Open returns what is needed to send now. The account's password is read anew
-// on each call. Without a profile the fault is of kind not found; a *Problem
-// tells what a person must mend.
+// on each call, and a token that ends is replaced. Without a profile the fault
+// is of kind not found; a *Problem tells what a person must mend, or what goes
+// by.
 func (s *Service) Open(ctx context.Context) (Transport, error) {
-	var st stored
-	var d Draft
-	var host string
-	err := s.db.View(ctx, func(tx *store.Tx) error {
-		var ok bool
-		var err error
-		if st, ok, err = selectProfile(tx, false); err != nil {
+	d, host, err := s.current(ctx)
+	if err != nil {
+		return Transport{}, err
+	}
+	if why := bound(d); why != nil {
+		return Transport{}, why
+	}
+	return s.transport(ctx, d, host, s.access)
+}
+
+// current returns what is stored with what it signs in with, which is empty
+// where that is bound to something else, and what the client calls itself.
+func (s *Service) current(ctx context.Context) (d Draft, host string, err error) {
+	err = s.db.View(ctx, func(tx *store.Tx) error {
+		st, ok, err := selectProfile(tx, false)
+		if err != nil {
 			return err
 		}
 		if !ok {
@@ -101,18 +141,13 @@ func (s *Service) Open(ctx context.Context) (Transport, error) {
 		}
 		return err
 	})
-	if err != nil {
-		return Transport{}, err
-	}
-	if why := bound(d); why != nil {
-		return Transport{}, why
-	}
-	return s.transport(ctx, d, host)
+	return d, host, err
 }
 
 // bound tells what keeps a stored secret from being used.
 func bound(d Draft) *Problem {
-	if d.Profile.Auth == AuthNone || !d.password.IsZero() {
+	auth, o := d.Profile.Auth, d.Profile.OAuth
+	if auth == AuthNone || !d.password.IsZero() || auth == AuthOAuth && o.Provider != "" && !o.hasCredential() {
 		return nil
 	}
 	p := &Problem{Revision: d.Profile.Revision, Row: RowSecretRequired}
@@ -120,6 +155,12 @@ func bound(d Draft) *Problem {
 		p.Row = RowConsentRequired
 		p.Reason = "The settings or trusted certificates changed since somebody allowed the account to be used with them."
 		p.Advice = "Save the mail server settings again as somebody who may use the account."
+		return p
+	}
+	if auth == AuthOAuth {
+		p.Reason = "The stored " + o.secretName() + " is for other settings or other trusted certificates than those there are now."
+		p.Advice = "Type the " + o.secretName() + " again in the mail server settings."
+		p.Remedy = verdict.RemedySettings
 		return p
 	}
 	p.Reason = "The stored password is for other settings or other trusted certificates than those there are now."
@@ -137,10 +178,10 @@ func (s *Service) OpenDraft(ctx context.Context, d Draft) (Transport, error) {
 	if err != nil {
 		return Transport{}, err
 	}
-	return s.transport(ctx, d, host)
+	return s.transport(ctx, d, host, s.tryAccess)
 }
 
-func (s *Service) transport(ctx context.Context, d Draft, local string) (Transport, error) {
+func (s *Service) transport(ctx context.Context, d Draft, local string, access func(context.Context, Draft) (token.Access, error)) (Transport, error) {
 	p := d.Profile
 	t := Transport{Profile: p}
 	var err error
@@ -163,6 +204,13 @@ func (s *Service) transport(ctx context.Context, d Draft, local string) (Transpo
 	}
 	if p.Auth == AuthNone {
 		return t, nil
+	}
+	if p.Auth == AuthOAuth {
+		a, err := access(ctx, d)
+		if err == nil {
+			s.signIn(&t, d, a)
+		}
+		return t, err
 	}
 	c, err := s.credential(ctx, d)
 	if err != nil {

@@ -1,0 +1,180 @@
+package mail
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/sealpost/sealpost/internal/fault"
+	"github.com/sealpost/sealpost/internal/mail/graph"
+	"github.com/sealpost/sealpost/internal/mail/oauth"
+	"github.com/sealpost/sealpost/internal/mail/sasl"
+	"github.com/sealpost/sealpost/internal/mail/smtp"
+	"github.com/sealpost/sealpost/internal/mail/token"
+	"github.com/sealpost/sealpost/internal/mail/verdict"
+)
+
+// Link is a connection that letters leave on. It is for one goroutine.
+type Link interface {
+	// Send hands letters over and tells done of each. The error is about the
+	// connection.
+	Send(ctx context.Context, letters []smtp.Submission, done func(int, smtp.Result)) error
+	// Alive asks the other side whether it is still there.
+	Alive(ctx context.Context) bool
+	// Usable tells that nothing broke yet, Idle how long nothing was said.
+	Usable() bool
+	Idle() time.Duration
+	// Certificate is the server's; nil without TLS.
+	Certificate() *x509.Certificate
+	Close() error
+}
+
+// DialHook is what somebody wants to see of a connection. Nil fields change
+// nothing.
+type DialHook struct {
+	Observe    func(smtp.Event)
+	Transcript *smtp.Transcript
+	Timeouts   *smtp.Timeouts
+}
+
+// Dial connects and signs in, over SMTP or to Microsoft Graph. The error is an
+// *smtp.Error.
+func (t Transport) Dial(ctx context.Context, hook DialHook) (Link, error) {
+	if t.graph != nil {
+		o := t.Profile.Authority()
+		mailbox := ""
+		if o.Grant != oauth.Consent {
+			mailbox = o.Mailbox
+		}
+		return linked(graph.Dial(ctx, graph.Config{
+			URL: o.GraphURL, Mailbox: mailbox, Token: t.bearer, HTTP: t.graph, Observe: hook.Observe, Transcript: hook.Transcript,
+		}))
+	}
+	cfg := t.Config
+	cfg.Observe, cfg.Transcript = hook.Observe, hook.Transcript
+	if hook.Timeouts != nil {
+		cfg.Timeouts = *hook.Timeouts
+	}
+	return linked(smtp.Dial(ctx, cfg))
+}
+
+// linked keeps a nil pointer from becoming a Link that is not nil.
+func linked[T Link](link T, err error) (Link, error) {
+	if err != nil {
+		return nil, err
+	}
+	return link, nil
+}
+
+// signIn lets the transport sign in with a token.
+func (s *Service) signIn(t *Transport, d Draft, a token.Access) {
+	p := d.Profile
+	t.SecretVersion, t.bearer, t.source = a.Version, a.Token, d.source()
+	t.SignedIn = SignedIn{Who: p.user(a.Who), Expires: a.Expires, Scopes: a.Scopes}
+	if p.OAuth.Via == ViaGraph {
+		t.graph = s.client.HTTP()
+		return
+	}
+	t.Config.Auth = &smtp.Auth{
+		Credential: sasl.Credential{Username: t.SignedIn.Who, Token: a.Token, Host: p.Host, Port: p.Port}, Mechanism: p.Mechanism,
+	}
+}
+
+// access returns a token for what is stored, tryAccess one for a draft.
+func (s *Service) access(ctx context.Context, d Draft) (token.Access, error) {
+	a, err := s.tokens.Access(ctx, d.source())
+	return a, s.tokenError(d.Profile, err)
+}
+
+func (s *Service) tryAccess(ctx context.Context, d Draft) (token.Access, error) {
+	a, err := s.tokens.Try(ctx, d.source())
+	return a, s.tokenError(d.Profile, err)
+}
+
+// tokenError makes a *Problem of why there is no token.
+func (s *Service) tokenError(p Profile, err error) error {
+	var e *oauth.Error
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, token.ErrSignIn):
+		return signInProblem(p)
+	case errors.As(err, &e):
+		return s.tokenProblem(p, e)
+	}
+	return err
+}
+
+// tokenProblem says what a refusal by the authority means.
+func (s *Service) tokenProblem(p Profile, e *oauth.Error) *Problem {
+	v := s.table.DecideGrant(e, p.OAuth.Provider)
+	problem := ProblemOf(Transport{Profile: p}, v, e.Said())
+	return &problem
+}
+
+func signInProblem(p Profile) *Problem {
+	return &Problem{
+		Revision: p.Revision, Row: RowSignIn, Remedy: verdict.RemedySignIn,
+		Reason: "Nobody has signed in at the provider for these settings and trusted certificates yet.",
+		Advice: "Sign in as " + p.Authority().Mailbox + " in the mail server settings.",
+	}
+}
+
+// TokenRefused notes that the server refused the token of a transport. It
+// reports whether another one is worth a try at once: call Open again then.
+func (s *Service) TokenRefused(ctx context.Context, t Transport) (again bool, err error) {
+	if t.Profile.Auth != AuthOAuth {
+		return false, nil
+	}
+	return s.tokens.Refused(ctx, t.source, t.SecretVersion)
+}
+
+// Reach connects to the authority of a draft, for a test.
+func (s *Service) Reach(ctx context.Context, d Draft) (tls.ConnectionState, error) {
+	return s.client.Reach(ctx, d.Profile.Authority().Settings)
+}
+
+// KeepAlive uses what signs in to the provider once a day, so that it does not
+// end for want of use while no mail leaves. Where it has ended, mail is paused,
+// before a letter meets that.
+func (s *Service) KeepAlive(ctx context.Context) error {
+	d, _, err := s.current(ctx)
+	if fault.Is(err, fault.KindNotFound) {
+		return nil
+	}
+	if err != nil || !d.Profile.wantsSignIn() || d.Profile.State == Paused || bound(d) != nil {
+		return err
+	}
+	err = s.tokenError(d.Profile, s.tokens.KeepAlive(ctx, d.source()))
+	var problem *Problem
+	if errors.As(err, &problem) {
+		if problem.Passing {
+			return nil // the token keeper tries again
+		}
+		return s.Pause(ctx, *problem)
+	}
+	return err
+}
+
+// filled puts a profile's values into a command that a person copies. What
+// could mean something to a shell is left to the person.
+func (p Profile) filled(command string) string {
+	o := p.Authority()
+	mailbox, account := p.SenderAddress, ""
+	switch p.Auth {
+	case AuthTyped:
+		mailbox, account = p.Username, p.Username
+	case AuthOAuth:
+		mailbox, account = o.Mailbox, o.Mailbox
+	}
+	var pairs []string
+	for _, w := range []word{{"MAILBOX", mailbox}, {"SENDER", p.SenderAddress}, {"ACCOUNT", account}, {"TENANT", o.Tenant}, {"CLIENT_ID", o.ClientID}} {
+		if w.value != "" && strings.Trim(w.value, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-_+@") == "" {
+			pairs = append(pairs, w.name, w.value)
+		}
+	}
+	return strings.NewReplacer(pairs...).Replace(command)
+}
