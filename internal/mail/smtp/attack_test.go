@@ -38,17 +38,37 @@ type attack struct {
 	fell   func(s *smtptest.Server, sent bool) bool
 }
 
-// run lets Sealpost's client and the flawed one meet the same attack.
+// run lets Sealpost's client, with a password and with a token, and the flawed
+// one meet the same attack.
 func (a attack) run(t *testing.T, r rig) {
+	a.meet(t, r, "", a.change)
+	if a.change == nil {
+		a.meet(t, r, ", with a token", withToken)
+	}
+	t.Run(a.id+" "+a.what+", control", func(t *testing.T) {
+		s := smtptest.Start(t, a.scripts...)
+		a.flawed.dial = s.Dial
+		sent := a.flawed.sends(t)
+		if a.fell == nil {
+			a.fell = func(s *smtptest.Server, _ bool) bool { return s.Leak(login, password) != "" }
+		}
+		if !a.fell(s, sent) {
+			t.Errorf("the flawed client did not fall for it, so the case proves nothing; in clear:\n%s\ninside:\n%s", s.Wire(), s.Inside())
+		}
+	})
+}
+
+// meet lets Sealpost's client meet the attack with changed settings.
+func (a attack) meet(t *testing.T, r rig, with string, change func(*smtp.Config)) {
 	table, err := verdict.New()
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Run(a.id+" "+a.what, func(t *testing.T) {
+	t.Run(a.id+" "+a.what+with, func(t *testing.T) {
 		s := smtptest.Start(t, a.scripts...)
 		cfg := r.config(s, smtp.STARTTLS)
-		if a.change != nil {
-			a.change(&cfg)
+		if change != nil {
+			change(&cfg)
 		}
 		result, e := deliver(t.Context(), cfg)
 		if e == nil {
@@ -63,50 +83,41 @@ func (a attack) run(t *testing.T, r rig) {
 		if n := s.Connections(); n != 1 {
 			t.Errorf("%d connections were made, want 1", n)
 		}
-		if leaked := s.Leak(login, password); leaked != "" {
+		if leaked := s.Leak(login, password, token); leaked != "" {
 			t.Errorf("%s went out in clear:\n%s", leaked, s.Wire())
 		}
-		if leaked := s.LeakInside(login, password); leaked != "" && !a.mayKnow {
+		if leaked := s.LeakInside(login, password, token); leaked != "" && !a.mayKnow {
 			t.Errorf("%s was said inside TLS:\n%s", leaked, s.Inside())
 		}
 		if count(s.Wire(), "MAIL ")+count(s.Inside(), "MAIL ") > 0 {
 			t.Error("a letter was begun")
 		}
-		if text := cfg.Transcript.String(); strings.Contains(text, password) {
-			t.Errorf("the transcript tells the password:\n%s", text)
-		}
-	})
-	t.Run(a.id+" "+a.what+", control", func(t *testing.T) {
-		s := smtptest.Start(t, a.scripts...)
-		a.flawed.dial = s.Dial
-		sent := a.flawed.sends(t)
-		if a.fell == nil {
-			a.fell = func(s *smtptest.Server, _ bool) bool { return s.Leak(login, password) != "" }
-		}
-		if !a.fell(s, sent) {
-			t.Errorf("the flawed client did not fall for it, so the case proves nothing; in clear:\n%s\ninside:\n%s", s.Wire(), s.Inside())
+		if text := cfg.Transcript.String(); strings.Contains(text, password) || tellsToken(text) {
+			t.Errorf("the transcript tells a credential:\n%s", text)
 		}
 	})
 }
 
 // trap takes everything, in clear.
-func trap() smtptest.Step { return smtptest.Trap("AUTH PLAIN LOGIN") }
+func trap() smtptest.Step { return smtptest.Trap("AUTH PLAIN LOGIN XOAUTH2") }
 
 func once(steps ...smtptest.Step) []smtptest.Script { return []smtptest.Script{steps} }
 
 // thenTrap is for attacks after which a flawed client comes back in clear.
 func thenTrap(steps ...smtptest.Step) []smtptest.Script {
-	return []smtptest.Script{steps, {smtptest.Greet("AUTH PLAIN LOGIN"), trap()}}
+	return []smtptest.Script{steps, {smtptest.Greet("AUTH PLAIN LOGIN XOAUTH2"), trap()}}
 }
 
-func offered() smtptest.Step { return smtptest.Greet("STARTTLS", "AUTH PLAIN LOGIN") }
+func offered() smtptest.Step {
+	return smtptest.Greet("STARTTLS", "AUTH PLAIN LOGIN XOAUTH2 OAUTHBEARER")
+}
 
 // N: somebody in between takes TLS away.
 func TestTLSIsNotGivenUp(t *testing.T) {
 	r := newRig(t)
 	cases := []attack{
 		{
-			id: "N1", what: "STARTTLS stripped from the announcements", scripts: once(smtptest.Greet("AUTH PLAIN LOGIN"), trap()),
+			id: "N1", what: "STARTTLS stripped from the announcements", scripts: once(smtptest.Greet("AUTH PLAIN LOGIN XOAUTH2"), trap()),
 			kinds: "policy", stage: smtp.StageTLS, act: verdict.Pause,
 		},
 		{
@@ -114,7 +125,7 @@ func TestTLSIsNotGivenUp(t *testing.T) {
 			kinds: "reply", stage: smtp.StageTLS, code: 502, act: verdict.Pause,
 		},
 		{
-			id: "N3", what: "not offered and refused when forced", scripts: once(smtptest.Greet("AUTH PLAIN LOGIN"), trap()),
+			id: "N3", what: "not offered and refused when forced", scripts: once(smtptest.Greet("AUTH PLAIN LOGIN XOAUTH2"), trap()),
 			kinds: "policy", stage: smtp.StageTLS, act: verdict.Pause, flawed: naive{forces: true},
 		},
 		{
@@ -294,7 +305,7 @@ func TestNothingIsBelievedTooEarly(t *testing.T) {
 		},
 		{
 			id: "S3", what: "235 behind the answer to EHLO",
-			scripts: []smtptest.Script{r.secure().Then(smtptest.ExpectPrefix("EHLO "), smtptest.Raw("250-x\r\n250 AUTH PLAIN\r\n235 2.7.0 welcome\r\n"), trap())},
+			scripts: []smtptest.Script{r.secure().Then(smtptest.ExpectPrefix("EHLO "), smtptest.Raw("250-x\r\n250 AUTH PLAIN XOAUTH2\r\n235 2.7.0 welcome\r\n"), trap())},
 			kinds:   "protocol", stage: smtp.StageAuth, act: verdict.Retry,
 			flawed: naive{}, fell: func(s *smtptest.Server, _ bool) bool { return s.LeakInside(password) != "" },
 		},

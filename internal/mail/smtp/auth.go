@@ -50,15 +50,15 @@ func (c *Conn) exchange(ctx context.Context, m sasl.Mechanism) error {
 	if err != nil {
 		return err
 	}
-	for n := 0; reply.Code == 334; n++ {
+	for n := 0; reply.Code == challenge; n++ {
 		if n == maxChallenges {
 			return c.cancelAuth(ctx, errors.New("the server does not stop asking"))
 		}
-		challenge, err := base64.StdEncoding.DecodeString(strings.TrimSpace(strings.Join(reply.Lines, "")))
+		asked, err := base64.StdEncoding.DecodeString(strings.TrimSpace(strings.Join(reply.Lines, "")))
 		if err != nil {
 			return c.cancelAuth(ctx, errors.New("the server's challenge is not base64"))
 		}
-		answer, err := m.Next(challenge)
+		answer, err := m.Next(asked)
 		if err != nil {
 			return c.cancelAuth(ctx, err)
 		}
@@ -92,7 +92,7 @@ func (c *Conn) begin(ctx context.Context, m sasl.Mechanism) (Reply, error) {
 		return c.say(ctx, StageAuth, line+" "+encoded, line+" "+credentials)
 	}
 	reply, err := c.say(ctx, StageAuth, line, line)
-	if err != nil || reply.Code != 334 {
+	if err != nil || reply.Code != challenge {
 		return reply, err
 	}
 	return c.say(ctx, StageAuth, encoded, credentials)

@@ -13,7 +13,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
 )
 
 // Conn is a connection on which letters can be sent: encrypted and signed in
@@ -349,7 +348,7 @@ func (c *Conn) readNow(ctx context.Context, stage Stage) (Reply, error) {
 		told := c.hide(l)
 		c.cfg.Transcript.add("S:", Reply{Code: reply.Code, Enhanced: reply.Enhanced, Lines: []string{told}}.String())
 		// A challenge is for the mechanism, which needs it as it is.
-		if stage != StageAuth || reply.Code != 334 {
+		if stage != StageAuth || reply.Code != challenge {
 			reply.Lines[i] = told
 		}
 	}

@@ -121,6 +121,9 @@ func FuzzServer(f *testing.F) {
 			Host: "mail.example.org", Port: 25, Security: STARTTLS, TLS: &tls.Config{ServerName: "mail.example.org"}, LocalName: "vault.example.net",
 			Auth: &Auth{Credential: sasl.Credential{Username: "vault", Password: secret.New(password)}}, Dial: c.dial, Transcript: &Transcript{},
 		}
+		if way%4 == 2 {
+			cfg.Auth = &Auth{Credential: sasl.Credential{Username: "vault", Token: secret.New(password)}}
+		}
 		clear := way%2 == 1
 		if clear {
 			cfg.Security, cfg.AllowClearAuth, cfg.TLS = None, true, nil

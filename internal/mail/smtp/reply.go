@@ -15,12 +15,17 @@ const (
 	maxReplyBytes = 64 << 10
 )
 
+// challenge is the code of a challenge in a sign-in (RFC 4954 6).
+const challenge = 334
+
 // Reply is a server's answer (RFC 5321 4.2).
 type Reply struct {
 	Code int
 	// Enhanced is the enhanced status code (RFC 3463), or "".
 	Enhanced string
-	// Lines are the texts of the lines without codes and control characters.
+	// Lines are the texts of the lines without codes and control characters,
+	// cut where they are long. Those of a challenge are as they came: a
+	// mechanism reads them.
 	Lines []string
 }
 
@@ -62,7 +67,10 @@ func readReply(r *bufio.Reader) (Reply, error) {
 		if enhanced != "" {
 			reply.Enhanced, text = enhanced, rest
 		}
-		reply.Lines = append(reply.Lines, visible(text))
+		if code != challenge {
+			text = visible(text)
+		}
+		reply.Lines = append(reply.Lines, text)
 		if !more {
 			return reply, nil
 		}
