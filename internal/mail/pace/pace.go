@@ -154,7 +154,7 @@ func (k *Keeper) GiveBack(ctx context.Context, g Grant, unused, refused int) err
 		if !ofDay {
 			return nil
 		}
-		return addSent(tx, g.profileID, g.hour, -int64(unused+refused))
+		return takeSent(tx, g.profileID, g.hour, int64(unused+refused))
 	})
 }
 

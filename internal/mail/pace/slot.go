@@ -23,13 +23,11 @@ func (k *Keeper) Hold(ctx context.Context, profileID string, l Limits, holder st
 	}
 	err = k.db.Update(ctx, func(tx *store.Tx) error {
 		s, ok = Slot{profileID: profileID, holder: holder}, false
-		for ; s.number < int64(l.Connections) && !ok; s.number++ {
-			var err error
-			if ok, err = takeSlot(tx, s, d); err != nil {
+		for ; s.number < int64(l.Connections); s.number++ {
+			if ok, err = takeSlot(tx, s, d); ok || err != nil {
 				return err
 			}
 		}
-		s.number--
 		return nil
 	})
 	return s, ok && err == nil, err

@@ -45,6 +45,12 @@ func addSent(tx *store.Tx, profileID string, hour, n int64) error {
 	return err
 }
 
+// takeSent takes n recipients out of the count of an hour.
+func takeSent(tx *store.Tx, profileID string, hour, n int64) error {
+	_, err := tx.Exec(`UPDATE mail_sent SET recipients = recipients - $1 WHERE profile_id = $2 AND hour = $3`, n, profileID, hour)
+	return err
+}
+
 // selectSent returns what was sent since an hour, the oldest first.
 func selectSent(tx *store.Tx, profileID string, since int64) ([]hourly, error) {
 	return store.All(tx, func(r store.Row) (h hourly, err error) { return h, r.Scan(&h.hour, &h.recipients) },
