@@ -10,6 +10,7 @@ import (
 	"github.com/sealpost/sealpost/internal/actor"
 	"github.com/sealpost/sealpost/internal/audit"
 	"github.com/sealpost/sealpost/internal/fault"
+	"github.com/sealpost/sealpost/internal/mail/profile"
 	"github.com/sealpost/sealpost/internal/mail/trust"
 	"github.com/sealpost/sealpost/internal/secret"
 	"github.com/sealpost/sealpost/internal/store"
@@ -130,11 +131,11 @@ func (s *Service) changeTrust(ctx context.Context, by actor.Actor, c Change, pas
 		return TrustChange{}, fault.Invalid("certificate", "Letters leave through Microsoft Graph, for which the system's authorities vouch alone.")
 	case password.IsZero():
 	case now.Auth == AuthOAuth:
-		if masked(password) {
-			return TrustChange{}, fault.Invalid("password", "Type the "+now.OAuth.secretName()+" itself. Marks that are shown in its place are not it.")
+		if profile.Masked(password) {
+			return TrustChange{}, fault.Invalid("password", "Type the "+now.OAuth.SecretName()+" itself. Marks that are shown in its place are not it.")
 		}
 	default:
-		if err := checkPassword(password); err != nil {
+		if err := profile.CheckPassword(password); err != nil {
 			return TrustChange{}, err
 		}
 	}
@@ -162,7 +163,7 @@ func (s *Service) storeTrust(tx *store.Tx, by actor.Actor, st stored, c Change, 
 	if err != nil {
 		return TrustChange{}, err
 	}
-	after, err := c.anchors(before, by, tx.Now())
+	after, err := c.Anchors(before, by.Login, tx.Now())
 	if err != nil {
 		return TrustChange{}, err
 	}
@@ -217,7 +218,7 @@ func (s *Service) storeTrust(tx *store.Tx, by actor.Actor, st stored, c Change, 
 	}
 	return out, s.audit.Append(tx, by, audit.Event{
 		Action: "mail.trust_changed", Kind: "mail_server", ID: st.ID, Name: st.Server(),
-		Detail: []audit.Detail{{Name: "trusted certificates", Before: fingerprints(before), After: fingerprints(after)}},
+		Detail: []audit.Detail{{Name: "trusted certificates", Before: profile.Fingerprints(before), After: profile.Fingerprints(after)}},
 	})
 }
 
@@ -233,9 +234,9 @@ func (s *Service) takeAlong(tx *store.Tx, st *stored, before []trust.Anchor, d D
 		return err
 	}
 	if !opened.IsZero() && !opened.Equal(typed) {
-		return fault.Invalid("password", "This is not the "+st.OAuth.secretName()+" that is stored. Type that one, or replace it in the mail server settings first.")
+		return fault.Invalid("password", "This is not the "+st.OAuth.SecretName()+" that is stored. Type that one, or replace it in the mail server settings first.")
 	}
-	if st.OAuth.hasCredential() {
+	if st.OAuth.HasCredential() {
 		if st.sealed, err = s.seal(tx, d); err != nil {
 			return err
 		}

@@ -2,38 +2,15 @@ package mail
 
 import (
 	"errors"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/sealpost/sealpost/internal/fault"
 	"github.com/sealpost/sealpost/internal/keyring"
+	"github.com/sealpost/sealpost/internal/mail/profile"
 	"github.com/sealpost/sealpost/internal/mail/trust"
 	"github.com/sealpost/sealpost/internal/secret"
 	"github.com/sealpost/sealpost/internal/store"
 )
-
-// place is where a profile's secret is sealed: bound to everything that says
-// where and how it may be used.
-func place(p Profile, anchors []trust.Anchor) keyring.Place {
-	if p.Auth == AuthOAuth {
-		fields := append([]string{"mail client 1", p.ID}, destination(p, anchors)...)
-		fields = append(fields, string(p.OAuth.ClientAuth), strings.ToLower(p.OAuth.Mailbox))
-		return keyring.Place{Table: "mail_oauth", Row: p.ID, Column: "sealed", Bind: quoted(fields)}
-	}
-	fields := []string{
-		"mail 1", p.ID, "smtp", p.Host, strconv.Itoa(p.Port), string(p.Security), trust.SetDigest(anchors),
-		p.Mechanism, string(p.Auth), p.Username, p.AccountID,
-	}
-	return keyring.Place{Table: "mail_profile", Row: p.ID, Column: "sealed", Bind: quoted(fields)}
-}
-
-func quoted(fields []string) string {
-	for i := range fields {
-		fields[i] = strconv.Quote(fields[i])
-	}
-	return strings.Join(fields, " ")
-}
 
 // settleSecret finds the password of a typed sign-in or the client's secret, or
 // learns whether an account needs consent.
@@ -56,7 +33,7 @@ func (s *Service) settleSecret(tx *store.Tx, c Change, was stored, d *Draft) err
 func (s *Service) settleTyped(tx *store.Tx, given Password, was stored, d *Draft) error {
 	switch given.Action {
 	case Replace:
-		if err := checkPassword(given.Value); err != nil {
+		if err := profile.CheckPassword(given.Value); err != nil {
 			return err
 		}
 		d.password, d.resealed = given.Value, true
@@ -88,7 +65,7 @@ func (s *Service) opens(tx *store.Tx, p Profile, anchors []trust.Anchor, sealed 
 	if p.ID == "" || len(sealed) == 0 {
 		return secret.Value{}, nil
 	}
-	v, err := s.keys.Open(tx, place(p, anchors), sealed)
+	v, err := s.keys.Open(tx, profile.Place(p, anchors), sealed)
 	if errors.Is(err, keyring.ErrSealed) {
 		return secret.Value{}, nil
 	}
@@ -99,57 +76,35 @@ func (s *Service) opens(tx *store.Tx, p Profile, anchors []trust.Anchor, sealed 
 func (s *Service) seal(tx *store.Tx, d Draft) ([]byte, error) {
 	switch d.Profile.Auth {
 	case AuthTyped:
-		return s.keys.Seal(tx, keyring.PurposeMail, place(d.Profile, d.Anchors), d.password)
+		return s.keys.Seal(tx, keyring.PurposeMail, profile.Place(d.Profile, d.Anchors), d.password)
 	case AuthAccount:
 		// Not the password but the consent to use it with this destination.
-		return s.keys.Seal(tx, keyring.PurposeMail, place(d.Profile, d.Anchors), secret.New(d.Profile.AccountID))
+		return s.keys.Seal(tx, keyring.PurposeMail, profile.Place(d.Profile, d.Anchors), secret.New(d.Profile.AccountID))
 	case AuthOAuth:
-		if d.Profile.OAuth.hasCredential() {
-			return s.keys.Seal(tx, keyring.PurposeMail, place(d.Profile, d.Anchors), d.password)
+		if d.Profile.OAuth.HasCredential() {
+			return s.keys.Seal(tx, keyring.PurposeMail, profile.Place(d.Profile, d.Anchors), d.password)
 		}
 	}
 	return nil, nil
 }
 
-func checkPassword(v secret.Value) error {
-	refuse := func(sentence string) error { return fault.Invalid("password", sentence) }
-	text := v.Reveal()
-	switch {
-	case text == "":
-		return refuse("Type the password.")
-	case len(text) > maxPassword:
-		return refuse("The password is longer than 1024 bytes.")
-	case strings.ContainsAny(text, "\x00\r\n"):
-		return refuse("The password holds a line break or NUL, which cannot be sent.")
-	case masked(v):
-		return refuse("These are the marks that are shown in place of a password. Type the password itself, or leave it as it is.")
-	}
-	return nil
-}
-
-// masked tells the marks that are shown in place of a secret.
-func masked(v secret.Value) bool {
-	text := v.Reveal()
-	return strings.Trim(text, "*•●·∙⬤") == "" || text == secret.Redacted
-}
-
 // settleClient finds what proves the client to the authority.
 func (s *Service) settleClient(tx *store.Tx, given Password, was stored, d *Draft) error {
 	o := &d.Profile.OAuth
-	if !o.hasCredential() {
+	if !o.HasCredential() {
 		o.SecretSetAt, d.password = time.Time{}, secret.Value{}
 		return nil
 	}
-	field, name := o.secretField(), o.secretName()
+	field, name := o.SecretField(), o.SecretName()
 	required := func(sentence string) error {
 		return fault.Invalid(field, sentence).WithCode(fault.CodeSecretRequired)
 	}
 	switch given.Action {
 	case Replace:
-		if masked(given.Value) {
+		if profile.Masked(given.Value) {
 			return fault.Invalid(field, "Type the "+name+" itself. Marks that are shown in its place are not it.")
 		}
-		c := o.credential(given.Value)
+		c := o.Credential(given.Value)
 		if err := o.CheckCredential(c, s.now()); err != nil {
 			return err
 		}
@@ -175,7 +130,7 @@ func (s *Service) settleClient(tx *store.Tx, given Password, was stored, d *Draf
 		return required("The stored " + name + " is kept for the addresses, the client and the certificates that it was typed for. Type it again for the changed ones.")
 	}
 	d.password = opened
-	if ends := o.CredentialEnds(o.credential(opened)); !ends.IsZero() {
+	if ends := o.CredentialEnds(o.Credential(opened)); !ends.IsZero() {
 		o.SecretEnds = ends
 	}
 	return nil
@@ -191,9 +146,9 @@ func (s *Service) compareClient(tx *store.Tx, was stored, d *Draft) error {
 	if err != nil {
 		return err
 	}
-	old, now := tokenBind(before.Profile, before.Anchors), tokenBind(d.Profile, d.Anchors)
+	old, now := profile.TokenBind(before.Profile, before.Anchors), profile.TokenBind(d.Profile, d.Anchors)
 	d.replaces = old == now
-	if d.replaces || old != tokenBind(d.Profile, before.Anchors) {
+	if d.replaces || old != profile.TokenBind(d.Profile, before.Anchors) {
 		return nil
 	}
 	opened, err := s.opens(tx, before.Profile, before.Anchors, was.sealed)

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 	"github.com/sealpost/sealpost/internal/fault"
 	"github.com/sealpost/sealpost/internal/keyring"
 	"github.com/sealpost/sealpost/internal/mail/oauth"
+	"github.com/sealpost/sealpost/internal/mail/profile"
 	"github.com/sealpost/sealpost/internal/mail/verdict"
 	"github.com/sealpost/sealpost/internal/secret"
 	"github.com/sealpost/sealpost/internal/store"
@@ -158,7 +160,7 @@ func (s *Service) BeginConsent(ctx context.Context, by actor.Actor, c Change, b 
 		if err != nil {
 			return err
 		}
-		if !d.Profile.wantsSignIn() {
+		if !d.Profile.WantsSignIn() {
 			return fault.Invalid("grant", "Nobody needs to sign in for these settings. Save them.")
 		}
 		before, err := s.storedDraft(tx, was)
@@ -239,7 +241,7 @@ func checkOrigin(access, origin string, p oauth.Provider) error {
 	if want := u.Scheme + "://" + u.Host; !strings.EqualFold(want, origin) {
 		return refuse("The provider sends you back to " + want + ", and you are at " + shown(origin) + ". Open Sealpost at " + want + " and sign in from there, or correct the Access URL.")
 	}
-	if u.Scheme != "https" && p != oauth.Generic && !onThisMachine(u.Hostname()) {
+	if u.Scheme != "https" && p != oauth.Generic && !profile.OnThisMachine(u.Hostname()) {
 		return refuse("The provider sends people back to addresses with https alone. Give Sealpost a certificate and an Access URL with https.")
 	}
 	return nil
@@ -261,7 +263,7 @@ func hashed(state string) string {
 
 // place binds what is kept to who began it.
 func (w waiting) place() keyring.Place {
-	return keyring.Place{Table: "mail_consent", Row: w.id, Column: "sealed", Bind: quoted([]string{"mail consent 1", w.session, w.user})}
+	return keyring.Place{Table: "mail_consent", Row: w.id, Column: "sealed", Bind: strconv.Quote("mail consent 1 "+w.session) + " " + strconv.Quote(w.user)}
 }
 
 func (s *Service) sealNote(tx *store.Tx, w waiting, n note) ([]byte, error) {
@@ -323,7 +325,7 @@ func (s *Service) Going(ctx context.Context, by actor.Actor, id string, b Browse
 	}
 	g := Going{URL: to, Host: u.Host, Provider: n.Full.Provider, Mailbox: n.Full.Mailbox}
 	if ends := n.Full.SecretEnds; !ends.IsZero() && !ends.After(s.now()) {
-		g.Warning = "The " + n.Full.secretName() + " ended on " + ends.UTC().Format(time.DateOnly) + ". The provider will refuse it after you have signed in: replace it in the settings first."
+		g.Warning = "The " + n.Full.SecretName() + " ended on " + ends.UTC().Format(time.DateOnly) + ". The provider will refuse it after you have signed in: replace it in the settings first."
 	}
 	return g, nil
 }
@@ -406,7 +408,7 @@ func (s *Service) exchange(ctx context.Context, cb Callback, n note) (oauth.Toke
 	if code == "" {
 		return oauth.Tokens{}, &oauth.Error{Stage: oauth.StageAuthorize, Host: u.Host, Text: "the answer holds neither a code nor an error"}
 	}
-	tokens, err := s.client.Exchange(ctx, n.Full.Settings, n.Full.credential(secret.New(n.Client)), n.consent(), n.RedirectURI, secret.New(code))
+	tokens, err := s.client.Exchange(ctx, n.Full.Settings, n.Full.Credential(secret.New(n.Client)), n.consent(), n.RedirectURI, secret.New(code))
 	if err == nil && tokens.Refresh.IsZero() {
 		return tokens, errNoRefresh
 	}

@@ -5,12 +5,12 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"strings"
 	"time"
 
 	"github.com/sealpost/sealpost/internal/fault"
 	"github.com/sealpost/sealpost/internal/mail/graph"
 	"github.com/sealpost/sealpost/internal/mail/oauth"
+	"github.com/sealpost/sealpost/internal/mail/profile"
 	"github.com/sealpost/sealpost/internal/mail/sasl"
 	"github.com/sealpost/sealpost/internal/mail/smtp"
 	"github.com/sealpost/sealpost/internal/mail/token"
@@ -73,7 +73,7 @@ func linked[T Link](link T, err error) (Link, error) {
 func (s *Service) signIn(t *Transport, d Draft, a token.Access) {
 	p := d.Profile
 	t.SecretVersion, t.bearer, t.source = a.Version, a.Token, d.source()
-	t.SignedIn = SignedIn{Who: p.user(a.Who), Expires: a.Expires, Scopes: a.Scopes}
+	t.SignedIn = SignedIn{Who: p.User(a.Who), Expires: a.Expires, Scopes: a.Scopes}
 	if p.OAuth.Via == ViaGraph {
 		t.graph = s.client.HTTP()
 		return
@@ -81,6 +81,12 @@ func (s *Service) signIn(t *Transport, d Draft, a token.Access) {
 	t.Config.Auth = &smtp.Auth{
 		Credential: sasl.Credential{Username: t.SignedIn.Who, Token: a.Token, Host: p.Host, Port: p.Port}, Mechanism: p.Mechanism,
 	}
+}
+
+// source is where the draft's tokens come from.
+func (d Draft) source() token.Source {
+	o := d.Profile.Authority()
+	return token.Source{ProfileID: d.Profile.ID, Bind: profile.TokenBind(d.Profile, d.Anchors), Settings: o.Settings, Credential: o.Credential(d.password)}
 }
 
 // access returns a token for what is stored, tryAccess one for a draft.
@@ -145,7 +151,7 @@ func (s *Service) KeepAlive(ctx context.Context) error {
 	if fault.Is(err, fault.KindNotFound) {
 		return nil
 	}
-	if err != nil || !d.Profile.wantsSignIn() || d.Profile.State == Paused || bound(d) != nil {
+	if err != nil || !d.Profile.WantsSignIn() || d.Profile.State == Paused || bound(d) != nil {
 		return err
 	}
 	err = s.tokenError(d.Profile, s.tokens.KeepAlive(ctx, d.source()))
@@ -157,24 +163,4 @@ func (s *Service) KeepAlive(ctx context.Context) error {
 		return s.Pause(ctx, *problem)
 	}
 	return err
-}
-
-// filled puts a profile's values into a command that a person copies. What
-// could mean something to a shell is left to the person.
-func (p Profile) filled(command string) string {
-	o := p.Authority()
-	mailbox, account := p.SenderAddress, ""
-	switch p.Auth {
-	case AuthTyped:
-		mailbox, account = p.Username, p.Username
-	case AuthOAuth:
-		mailbox, account = o.Mailbox, o.Mailbox
-	}
-	var pairs []string
-	for _, w := range []word{{"MAILBOX", mailbox}, {"SENDER", p.SenderAddress}, {"ACCOUNT", account}, {"TENANT", o.Tenant}, {"CLIENT_ID", o.ClientID}} {
-		if w.value != "" && strings.Trim(w.value, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-_+@") == "" {
-			pairs = append(pairs, w.name, w.value)
-		}
-	}
-	return strings.NewReplacer(pairs...).Replace(command)
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/sealpost/sealpost/internal/mail/letter"
 	"github.com/sealpost/sealpost/internal/mail/oauth"
 	"github.com/sealpost/sealpost/internal/mail/pace"
+	"github.com/sealpost/sealpost/internal/mail/profile"
 	"github.com/sealpost/sealpost/internal/mail/token"
 	"github.com/sealpost/sealpost/internal/mail/verdict"
 	"github.com/sealpost/sealpost/internal/secret"
@@ -103,25 +104,24 @@ type Service struct {
 	secrets Secrets
 	prove   func(by actor.Actor) error
 	capture func() string
-	deny    []netip.Prefix
 	roots   *x509.CertPool
 	dial    func(ctx context.Context, network, address string) (net.Conn, error)
 	now     func() time.Time
 	log     *slog.Logger
 
-	client      *oauth.Client
-	authorities oauth.Authorities
-	tokens      *token.Keeper
-	paces       *pace.Keeper
-	table       *verdict.Table
+	client *oauth.Client
+	rules  profile.Rules
+	tokens *token.Keeper
+	paces  *pace.Keeper
+	table  *verdict.Table
 }
 
 // New returns the mail service of a database.
 func New(c Config) *Service {
 	s := &Service{
 		db: c.DB, keys: c.Keys, audit: c.Audit, letters: c.Letters, gate: c.Gate, secrets: c.Secrets, capture: c.CaptureAddr,
-		prove: c.Prove, deny: c.Deny, roots: c.Roots, dial: c.Dial, now: c.Now, log: c.Log,
-		client: c.OAuth, authorities: c.Authorities, tokens: c.Tokens, paces: c.Pace, table: c.Table,
+		prove: c.Prove, roots: c.Roots, dial: c.Dial, now: c.Now, log: c.Log,
+		client: c.OAuth, rules: profile.Rules{Deny: c.Deny, Authorities: c.Authorities}, tokens: c.Tokens, paces: c.Pace, table: c.Table,
 	}
 	if s.paces == nil {
 		s.paces = pace.New(pace.Config{DB: c.DB})
@@ -132,8 +132,8 @@ func New(c Config) *Service {
 	if s.capture == nil {
 		s.capture = func() string { return "" }
 	}
-	if s.deny == nil {
-		s.deny = LinkLocal()
+	if s.rules.Deny == nil {
+		s.rules.Deny = LinkLocal()
 	}
 	if s.dial == nil {
 		s.dial = (&net.Dialer{Control: s.control}).DialContext

@@ -3,13 +3,12 @@ package mail
 import (
 	"context"
 	"errors"
-	"fmt"
-	"time"
 
 	"github.com/sealpost/sealpost/internal/actor"
 	"github.com/sealpost/sealpost/internal/audit"
 	"github.com/sealpost/sealpost/internal/fault"
 	"github.com/sealpost/sealpost/internal/mail/oauth"
+	"github.com/sealpost/sealpost/internal/mail/profile"
 	"github.com/sealpost/sealpost/internal/mail/token"
 	"github.com/sealpost/sealpost/internal/mail/trust"
 	"github.com/sealpost/sealpost/internal/mail/verdict"
@@ -100,13 +99,13 @@ func (s *Service) proveClient(ctx context.Context, d Draft) error {
 		return nil
 	}
 	o := d.Profile.OAuth
-	return fault.Invalid(o.secretField(), "The new "+o.secretName()+" was tried and does not work, so that nothing was changed. "+p.Reason+" "+p.Advice+" ("+p.Reply+")").Because(err)
+	return fault.Invalid(o.SecretField(), "The new "+o.SecretName()+" was tried and does not work, so that nothing was changed. "+p.Reason+" "+p.Advice+" ("+p.Reply+")").Because(err)
 }
 
 // missing returns the problem that nobody has signed in at the provider for
 // these settings, and nil where somebody has or nobody needs to.
 func (s *Service) missing(tx *store.Tx, d, before Draft) (*Problem, error) {
-	if !d.Profile.wantsSignIn() {
+	if !d.Profile.WantsSignIn() {
 		return nil, nil
 	}
 	from := d
@@ -125,7 +124,7 @@ func (s *Service) missing(tx *store.Tx, d, before Draft) (*Problem, error) {
 // way, or to who shows another certificate.
 func reroutes(before, after Draft) bool {
 	b, a := before.Profile, after.Profile
-	if a.Auth == AuthOAuth && (b.Auth != AuthOAuth || tokenBind(b, before.Anchors) != tokenBind(a, after.Anchors)) {
+	if a.Auth == AuthOAuth && (b.Auth != AuthOAuth || profile.TokenBind(b, before.Anchors) != profile.TokenBind(a, after.Anchors)) {
 		return true
 	}
 	return b.Kind != a.Kind || b.Host != a.Host || b.Port != a.Port || b.Security != a.Security ||
@@ -191,7 +190,7 @@ func (s *Service) store(tx *store.Tx, by actor.Actor, d Draft, was stored, teste
 		next.State, next.Since = Working, now
 	}
 	d.Profile.ID = next.ID
-	if d.resealed || d.Profile.Auth == AuthNone || d.Profile.Auth == AuthOAuth && !d.Profile.OAuth.hasCredential() {
+	if d.resealed || d.Profile.Auth == AuthNone || d.Profile.Auth == AuthOAuth && !d.Profile.OAuth.HasCredential() {
 		if next.sealed, err = s.seal(tx, d); err != nil {
 			return Profile{}, err
 		}
@@ -284,53 +283,18 @@ func (s *Service) Differences(ctx context.Context, by actor.Actor, c Change) ([]
 	return out, err
 }
 
-// differences tells what changed in words, secrets by name only.
+// differences tells what changed, secrets by name only.
 func differences(before, after Draft) []audit.Detail {
-	var out []audit.Detail
-	note := func(name, was, is string) {
-		if was != is {
-			out = append(out, audit.Detail{Name: name, Before: was, After: is})
+	replaced := ""
+	if after.resealed && !after.rebound {
+		switch p := after.Profile; p.Auth {
+		case AuthTyped:
+			replaced = "password"
+		case AuthOAuth:
+			replaced = p.OAuth.SecretName()
 		}
 	}
-	b, a := before.Profile, after.Profile
-	note("mail server", string(b.Kind), string(a.Kind))
-	note("server name", b.Host, a.Host)
-	note("port", number(b.Port), number(a.Port))
-	note("secure connection", string(b.Security), string(a.Security))
-	note("sender address", b.SenderAddress, a.SenderAddress)
-	note("sender name", b.SenderName, a.SenderName)
-	note("reply-to", b.ReplyTo, a.ReplyTo)
-	note("sign-in", string(b.Auth), string(a.Auth))
-	note("user name", b.Username, a.Username)
-	note("account", b.AccountID, a.AccountID)
-	note("mechanism", b.Mechanism, a.Mechanism)
-	note("EHLO name", b.LocalName, a.LocalName)
-	note("connect timeout", seconds(b.Timeouts.Connect), seconds(a.Timeouts.Connect))
-	note("greeting timeout", seconds(b.Timeouts.Greeting), seconds(a.Timeouts.Greeting))
-	note("command timeout", seconds(b.Timeouts.Command), seconds(a.Timeouts.Command))
-	note("final timeout", seconds(b.Timeouts.Final), seconds(a.Timeouts.Final))
-	for i, f := range b.OAuth.words() {
-		note(f.name, f.value, a.OAuth.words()[i].value)
-	}
-	note("connections at a time", number(b.Pace.Connections), number(a.Pace.Connections))
-	note("letters a minute", number(b.Pace.PerMinute), number(a.Pace.PerMinute))
-	note("recipients a day", number(b.Pace.PerDay), number(a.Pace.PerDay))
-	note("trusted certificates", fingerprints(before.Anchors), fingerprints(after.Anchors))
-	if a.Auth == AuthTyped && after.resealed {
-		out = append(out, audit.Detail{Name: "password", Value: "replaced"})
-	}
-	if a.Auth == AuthOAuth && after.resealed && !after.rebound {
-		out = append(out, audit.Detail{Name: a.OAuth.secretName(), Value: "replaced"})
-	}
-	confirmed := b.ClearConfirmed && b.Host == a.Host && b.Port == a.Port && b.Security == a.Security
-	if a.ClearConfirmed && !confirmed {
-		what := "letters in clear"
-		if a.InClear() {
-			what = "password in clear"
-		}
-		out = append(out, audit.Detail{Name: what, Value: "accepted"})
-	}
-	return out
+	return profile.Differences(before.Profile, after.Profile, before.Anchors, after.Anchors, replaced)
 }
 
 // inWords names accounts as a person knows them.
@@ -359,32 +323,6 @@ func (s *Service) accountName(tx *store.Tx, id string) (string, error) {
 		return "one that is gone", nil
 	}
 	return name, err
-}
-
-func number(n int) string {
-	if n == 0 {
-		return ""
-	}
-	return fmt.Sprint(n)
-}
-
-// seconds writes a timeout, "" for the usual one.
-func seconds(d time.Duration) string {
-	if d == 0 {
-		return ""
-	}
-	return d.String()
-}
-
-func fingerprints(anchors []trust.Anchor) string {
-	text := ""
-	for i, a := range anchors {
-		if i > 0 {
-			text += ", "
-		}
-		text += string(a.Mode) + " " + trust.Fingerprint(a.DER)[:16]
-	}
-	return text
 }
 
 // Remove deletes the profile with its certificates and its secret, for who

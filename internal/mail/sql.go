@@ -14,6 +14,8 @@ import (
 type stored struct {
 	Profile
 	sealed []byte
+	// problemSecret is the version of the secret that met the problem.
+	problemSecret int64
 }
 
 const profileColumns = `id, kind, host, port, security, sender_address, sender_name, reply_to, auth, username, account_id, mechanism,

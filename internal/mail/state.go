@@ -40,7 +40,7 @@ func (s *stored) met(p Problem) {
 func ProblemOf(t Transport, v verdict.Verdict, reply string) Problem {
 	return Problem{
 		Revision: t.Profile.Revision, SecretVersion: t.SecretVersion,
-		Row: v.Row, Reason: v.Meaning, Advice: v.Mend, Command: t.Profile.filled(v.Command), Reply: reply,
+		Row: v.Row, Reason: v.Meaning, Advice: v.Mend, Command: t.Profile.Filled(v.Command), Reply: reply,
 		Link: v.Link, Remedy: v.Remedy, Passing: v.Act == verdict.Retry, After: v.After,
 	}
 }
@@ -109,7 +109,7 @@ func (s *Service) Probed(ctx context.Context, t Transport, server *x509.Certific
 }
 
 // Accepted notes that the server took letters on a connection made with t, and
-// counts n recipients: those that no [pace.Grant] counted. It does not end a
+// counts n recipients: those that no grant of package pace counted. It does not end a
 // pause: the connection may be older than what the pause is for. For server see
 // [Service.Probed].
 func (s *Service) Accepted(ctx context.Context, t Transport, server *x509.Certificate, n int) error {
@@ -230,8 +230,10 @@ type Standing struct {
 func (s *Service) Standing(ctx context.Context) (Standing, error) {
 	var st Standing
 	var due bool
-	err := s.db.View(ctx, func(tx *store.Tx) (err error) {
-		st.Profile, st.Set, err = active(tx, false)
+	var problemSecret int64
+	err := s.db.View(ctx, func(tx *store.Tx) error {
+		have, ok, err := selectProfile(tx, false)
+		st.Profile, st.Set, problemSecret = have.Profile, ok, have.problemSecret
 		due = !tx.Now().Before(st.Profile.NextProbe)
 		return err
 	})
@@ -245,7 +247,7 @@ func (s *Service) Standing(ctx context.Context) (Standing, error) {
 	st.NextProbe, st.Probe = st.Profile.NextProbe, due
 	if !due && st.Profile.Auth == AuthAccount && s.secrets != nil {
 		c, err := s.secrets.Current(ctx, st.Profile.AccountID)
-		st.Probe = err == nil && c.Version != st.Profile.problemSecret
+		st.Probe = err == nil && c.Version != problemSecret
 	}
 	return st, nil
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/sealpost/sealpost/internal/audit"
 	"github.com/sealpost/sealpost/internal/fault"
 	"github.com/sealpost/sealpost/internal/keyring"
+	"github.com/sealpost/sealpost/internal/mail/profile"
 	"github.com/sealpost/sealpost/internal/mail/trust"
 	"github.com/sealpost/sealpost/internal/store"
 )
@@ -44,7 +45,7 @@ func (d Draft) values() string {
 	}
 	if p.Auth == AuthOAuth {
 		p.ID = "" // a test before the first Save knows none
-		values = append(values, tokenBind(p, d.Anchors), string(p.OAuth.ClientAuth), strconv.Quote(p.OAuth.Mailbox))
+		values = append(values, profile.TokenBind(p, d.Anchors), string(p.OAuth.ClientAuth), strconv.Quote(p.OAuth.Mailbox))
 	}
 	return strings.Join(values, "\n")
 }
@@ -98,7 +99,7 @@ func (s *Service) isStored(tx *store.Tx, d Draft, st stored) (bool, error) {
 	if err != nil || d.values() != now.values() || st.Auth == AuthNone {
 		return err == nil && d.values() == now.values(), err
 	}
-	if st.Auth == AuthOAuth && !st.OAuth.hasCredential() {
+	if st.Auth == AuthOAuth && !st.OAuth.HasCredential() {
 		return true, nil
 	}
 	kept, err := s.opens(tx, now.Profile, now.Anchors, st.sealed)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/sealpost/sealpost/internal/fault"
 	"github.com/sealpost/sealpost/internal/mail/message"
+	"github.com/sealpost/sealpost/internal/mail/profile"
 	"github.com/sealpost/sealpost/internal/mail/sasl"
 	"github.com/sealpost/sealpost/internal/mail/smtp"
 	"github.com/sealpost/sealpost/internal/mail/token"
@@ -147,7 +148,7 @@ func (s *Service) current(ctx context.Context) (d Draft, host string, err error)
 // bound tells what keeps a stored secret from being used.
 func bound(d Draft) *Problem {
 	auth, o := d.Profile.Auth, d.Profile.OAuth
-	if auth == AuthNone || !d.password.IsZero() || auth == AuthOAuth && o.Provider != "" && !o.hasCredential() {
+	if auth == AuthNone || !d.password.IsZero() || auth == AuthOAuth && o.Provider != "" && !o.HasCredential() {
 		return nil
 	}
 	p := &Problem{Revision: d.Profile.Revision, Row: RowSecretRequired}
@@ -158,8 +159,8 @@ func bound(d Draft) *Problem {
 		return p
 	}
 	if auth == AuthOAuth {
-		p.Reason = "The stored " + o.secretName() + " is for other settings or other trusted certificates than those there are now."
-		p.Advice = "Type the " + o.secretName() + " again in the mail server settings."
+		p.Reason = "The stored " + o.SecretName() + " is for other settings or other trusted certificates than those there are now."
+		p.Advice = "Type the " + o.SecretName() + " again in the mail server settings."
 		p.Remedy = verdict.RemedySettings
 		return p
 	}
@@ -268,7 +269,7 @@ func (s *Service) localName(tx *store.Tx, p Profile) string {
 	if site, err := s.letters.Site(tx); err == nil {
 		if u, err := url.Parse(site.AccessURL); err == nil && u.Hostname() != "" && u.Hostname() != "localhost" {
 			if a, err := netip.ParseAddr(u.Hostname()); err == nil {
-				return addressLiteral(a)
+				return profile.AddressLiteral(a)
 			}
 			return u.Hostname()
 		}
@@ -288,7 +289,7 @@ func (s *Service) dialAllowed(ctx context.Context, network, address string) (net
 	if err != nil {
 		return nil, err
 	}
-	if remote, err := netip.ParseAddrPort(conn.RemoteAddr().String()); err == nil && denied(s.deny, remote.Addr()) {
+	if remote, err := netip.ParseAddrPort(conn.RemoteAddr().String()); err == nil && profile.Denied(s.rules.Deny, remote.Addr()) {
 		return nil, errors.Join(errAddress(), conn.Close())
 	}
 	return conn, nil
@@ -297,7 +298,7 @@ func (s *Service) dialAllowed(ctx context.Context, network, address string) (net
 // control is asked by the dialer before it connects to an address.
 func (s *Service) control(_, address string, _ syscall.RawConn) error {
 	remote, err := netip.ParseAddrPort(address)
-	if err != nil || denied(s.deny, remote.Addr()) {
+	if err != nil || profile.Denied(s.rules.Deny, remote.Addr()) {
 		return errAddress()
 	}
 	return nil

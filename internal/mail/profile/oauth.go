@@ -1,4 +1,4 @@
-package mail
+package profile
 
 import (
 	"net/netip"
@@ -10,7 +10,6 @@ import (
 	"github.com/sealpost/sealpost/internal/fault"
 	"github.com/sealpost/sealpost/internal/mail/oauth"
 	"github.com/sealpost/sealpost/internal/mail/smtp"
-	"github.com/sealpost/sealpost/internal/mail/token"
 	"github.com/sealpost/sealpost/internal/mail/trust"
 	"github.com/sealpost/sealpost/internal/secret"
 )
@@ -63,29 +62,29 @@ func (p Profile) Authority() OAuth {
 	return o
 }
 
-// credential puts the client's secret where its settings want it.
-func (o OAuth) credential(v secret.Value) oauth.Credential {
+// Credential puts the client's secret where its settings want it.
+func (o OAuth) Credential(v secret.Value) oauth.Credential {
 	if o.Grant == oauth.ServiceAccount || o.ClientAuth == oauth.ByCertificate {
 		return oauth.Credential{Key: v}
 	}
 	return oauth.Credential{Secret: v}
 }
 
-// hasCredential tells that the client proves itself by something.
-func (o OAuth) hasCredential() bool {
+// HasCredential tells that the client proves itself by something.
+func (o OAuth) HasCredential() bool {
 	return o.Grant == oauth.ServiceAccount || o.ClientAuth != oauth.ByNothing
 }
 
-// secretField is the field in which the client's secret is typed.
-func (o OAuth) secretField() string {
+// SecretField is the field in which the client's secret is typed.
+func (o OAuth) SecretField() string {
 	if o.Grant == oauth.ServiceAccount || o.ClientAuth == oauth.ByCertificate {
 		return "client_key"
 	}
 	return "client_secret"
 }
 
-// secretName is what a person calls the client's secret.
-func (o OAuth) secretName() string {
+// SecretName is what a person calls the client's secret.
+func (o OAuth) SecretName() string {
 	switch {
 	case o.Grant == oauth.ServiceAccount:
 		return "service account key"
@@ -95,15 +94,9 @@ func (o OAuth) secretName() string {
 	return "client secret"
 }
 
-// source is where the draft's tokens come from.
-func (d Draft) source() token.Source {
-	o := d.Profile.Authority()
-	return token.Source{ProfileID: d.Profile.ID, Bind: tokenBind(d.Profile, d.Anchors), Settings: o.Settings, Credential: o.credential(d.password)}
-}
-
-// tokenBind is what a profile's tokens are bound to. What proves the client is
+// TokenBind is what a profile's tokens are bound to. What proves the client is
 // not among it, so that a secret is replaced without a new sign-in.
-func tokenBind(p Profile, anchors []trust.Anchor) string {
+func TokenBind(p Profile, anchors []trust.Anchor) string {
 	o := p.Authority()
 	mailbox := p.OAuth.Mailbox
 	if o.Grant == oauth.Consent {
@@ -122,8 +115,8 @@ func destination(p Profile, anchors []trust.Anchor) []string {
 	}
 }
 
-// user is who signs in with a token that was given to who.
-func (p Profile) user(who string) string {
+// User is who signs in with a token that was given to who.
+func (p Profile) User(who string) string {
 	o := p.Authority()
 	if o.Grant == oauth.Consent && who != "" {
 		return who
@@ -165,7 +158,7 @@ func (c Change) oauth(p *Profile, was Profile, check *fault.Check, allowed oauth
 	} else {
 		o.RedirectPath = ""
 	}
-	if !o.hasCredential() || o.ClientAuth == oauth.ByCertificate {
+	if !o.HasCredential() || o.ClientAuth == oauth.ByCertificate {
 		o.SecretEnds = time.Time{} // a certificate tells its end itself
 	}
 	p.OAuth = o

@@ -1,4 +1,4 @@
-package mail
+package profile
 
 import "github.com/sealpost/sealpost/internal/mail/smtp"
 

@@ -1,4 +1,4 @@
-package mail
+package profile
 
 import (
 	"net"
@@ -115,8 +115,6 @@ type Profile struct {
 	NextProbe time.Time
 	// LastAccepted is when the server last took a letter.
 	LastAccepted time.Time
-
-	problemSecret int64
 }
 
 // Server returns "host:port", or the capture mailbox's name.
@@ -130,11 +128,11 @@ func (p Profile) Server() string {
 // SavedAnyway tells that the settings were saved without a passed test.
 // Those for which somebody signed in were tried by that.
 func (p Profile) SavedAnyway() bool {
-	return p.TestedAt.IsZero() && p.Kind != KindCapture && !p.wantsSignIn()
+	return p.TestedAt.IsZero() && p.Kind != KindCapture && !p.WantsSignIn()
 }
 
-// wantsSignIn tells that a person signs in once, at the provider.
-func (p Profile) wantsSignIn() bool {
+// WantsSignIn tells that a person signs in once, at the provider.
+func (p Profile) WantsSignIn() bool {
 	return p.Auth == AuthOAuth && p.OAuth.Grant == oauth.Consent
 }
 
@@ -147,7 +145,7 @@ func (p Profile) Limits() pace.Limits {
 	switch {
 	case p.Kind == KindCapture:
 		return pace.Limits{}
-	case p.microsoft():
+	case p.Microsoft():
 		l.PerMinute, l.PerDay = 25, 10000
 	case p.google():
 		l.PerDay = 2000
@@ -164,7 +162,8 @@ func (p Profile) Limits() pace.Limits {
 	return l
 }
 
-func (p Profile) microsoft() bool {
+// Microsoft tells that the mailbox is one of Microsoft's.
+func (p Profile) Microsoft() bool {
 	return p.Kind == KindMicrosoft || p.Kind == KindSMTP && verdict.Provider(p.Host) == "microsoft"
 }
 
@@ -175,10 +174,11 @@ func (p Profile) google() bool {
 // Exposed tells that letters, and the links in them, travel without encryption
 // to another machine.
 func (p Profile) Exposed() bool {
-	return p.Kind == KindSMTP && p.Security == smtp.None && !onThisMachine(p.Host)
+	return p.Kind == KindSMTP && p.Security == smtp.None && !OnThisMachine(p.Host)
 }
 
-func onThisMachine(host string) bool {
+// OnThisMachine tells a host that nothing leaves this machine for.
+func OnThisMachine(host string) bool {
 	a, err := netip.ParseAddr(host)
 	return err == nil && a.IsLoopback() || host == "localhost" || strings.HasSuffix(host, ".localhost")
 }
@@ -186,4 +186,24 @@ func onThisMachine(host string) bool {
 // InClear tells that a password travels without encryption.
 func (p Profile) InClear() bool {
 	return p.Kind == KindSMTP && p.Security == smtp.None && p.Auth != AuthNone
+}
+
+// Filled puts a profile's values into a command that a person copies. What
+// could mean something to a shell is left to the person.
+func (p Profile) Filled(command string) string {
+	o := p.Authority()
+	mailbox, account := p.SenderAddress, ""
+	switch p.Auth {
+	case AuthTyped:
+		mailbox, account = p.Username, p.Username
+	case AuthOAuth:
+		mailbox, account = o.Mailbox, o.Mailbox
+	}
+	var pairs []string
+	for _, w := range []word{{"MAILBOX", mailbox}, {"SENDER", p.SenderAddress}, {"ACCOUNT", account}, {"TENANT", o.Tenant}, {"CLIENT_ID", o.ClientID}} {
+		if w.value != "" && strings.Trim(w.value, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-_+@") == "" {
+			pairs = append(pairs, w.name, w.value)
+		}
+	}
+	return strings.NewReplacer(pairs...).Replace(command)
 }

@@ -1,0 +1,51 @@
+package mail
+
+import "github.com/sealpost/sealpost/internal/mail/profile"
+
+// What a profile is, stands in package profile. These are its words for
+// everybody who deals with the service.
+type (
+	Profile      = profile.Profile
+	Kind         = profile.Kind
+	AuthKind     = profile.AuthKind
+	State        = profile.State
+	OAuth        = profile.OAuth
+	Via          = profile.Via
+	Change       = profile.Change
+	Password     = profile.Password
+	SecretAction = profile.SecretAction
+	Candidate    = profile.Candidate
+	End          = profile.End
+	Preset       = profile.Preset
+)
+
+// The kinds of mail servers, the ways to sign in, the states, the ways of
+// letters, what to do with a stored secret, and the paths that people come back
+// to.
+const (
+	KindSMTP      = profile.KindSMTP
+	KindMicrosoft = profile.KindMicrosoft
+	KindCapture   = profile.KindCapture
+
+	AuthNone    = profile.AuthNone
+	AuthTyped   = profile.AuthTyped
+	AuthAccount = profile.AuthAccount
+	AuthOAuth   = profile.AuthOAuth
+
+	Working = profile.Working
+	Paused  = profile.Paused
+	Stopped = profile.Stopped
+
+	ViaSMTP  = profile.ViaSMTP
+	ViaGraph = profile.ViaGraph
+
+	Keep    = profile.Keep
+	Replace = profile.Replace
+	Clear   = profile.Clear
+
+	RedirectOwn = profile.RedirectOwn
+	RedirectPMP = profile.RedirectPMP
+)
+
+// Presets returns the providers in the order in which a form offers them.
+func Presets() []Preset { return profile.Presets() }

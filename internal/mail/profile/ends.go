@@ -1,0 +1,84 @@
+package profile
+
+import (
+	"crypto/x509"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/sealpost/sealpost/internal/mail/oauth"
+	"github.com/sealpost/sealpost/internal/mail/trust"
+)
+
+// End is something of the mail server that ends on a day.
+type End struct {
+	What string
+	At   time.Time
+}
+
+// Warn tells that the end is near: 30 days or less away at now.
+func (e End) Warn(now time.Time) bool { return e.At.Sub(now) <= 30*24*time.Hour }
+
+const (
+	// A refresh token that nobody uses ends after 90 days at Microsoft and
+	// after six months at Google.
+	microsoftIdle = 90 * 24 * time.Hour
+	googleIdle    = 182 * 24 * time.Hour
+	// busyShare is the part of the daily recipients from which on pages warn.
+	busyShare = 0.8
+)
+
+// Ends lists what of the profile ends, the next first. RefreshAt is when the
+// sign-in of a person was last used, zero where there is none.
+func (p Profile) Ends(anchors []trust.Anchor, refreshAt time.Time) []End {
+	var out []End
+	add := func(what string, at time.Time) {
+		if !at.IsZero() {
+			out = append(out, End{what, at})
+		}
+	}
+	add("The mail server's certificate", p.ServerCertificateEnds)
+	for _, a := range anchors {
+		// A pin does not look at dates.
+		if c, err := x509.ParseCertificate(a.DER); err == nil && a.Mode == trust.ModeAnchor {
+			add("The trusted certificate "+trust.Describe(c).Subject, c.NotAfter)
+		}
+	}
+	if p.Auth == AuthOAuth {
+		add("The "+p.OAuth.SecretName(), p.OAuth.SecretEnds)
+	}
+	if p.WantsSignIn() && !refreshAt.IsZero() {
+		switch p.OAuth.Provider {
+		case oauth.Microsoft:
+			add("The sign-in at Microsoft, unless it is used", refreshAt.Add(microsoftIdle))
+		case oauth.Google:
+			add("The sign-in at Google, unless it is used", refreshAt.Add(googleIdle))
+		}
+	}
+	slices.SortStableFunc(out, func(a, b End) int { return a.At.Compare(b.At) })
+	return out
+}
+
+// Notes returns what an administrator should know about a profile that works:
+// whether somebody has signed in for it, and how many recipients it sent to in
+// the last day, the caller knows.
+func (p Profile) Notes(signedIn bool, sentToday int) []string {
+	var notes []string
+	note := func(when bool, sentence string) {
+		if when {
+			notes = append(notes, sentence)
+		}
+	}
+	note(p.InClear(), "The password travels in clear: everybody on the way to the mail server can read it.")
+	note(!p.InClear() && p.Exposed(), "Letters and the links in them travel in clear. Choose TLS or SSL if the server offers it.")
+	byPassword := p.Kind == KindSMTP && (p.Auth == AuthTyped || p.Auth == AuthAccount)
+	note(byPassword && p.Microsoft(), "Microsoft switches off the sign-in with a password by default at the end of December 2026. Choose Microsoft Exchange Online as the mail server to sign in with OAuth 2.0 instead.")
+	o := p.OAuth
+	note(p.Auth == AuthOAuth && o.Grant != oauth.ServiceAccount && o.HasCredential() && o.SecretEnds.IsZero(), "Nobody knows here when the "+o.SecretName()+" ends. Type its end in the settings, so that Sealpost reminds you before.")
+	note(p.SavedAnyway(), "These settings were saved without a passed test.")
+	note(p.WantsSignIn() && signedIn && p.TestedAt.IsZero() && p.LastAccepted.IsZero(), "No letter has left with these settings yet. Send a test mail: only that shows whether the mailbox may send as the sender.")
+	if day := p.Limits().PerDay; day > 0 && float64(sentToday) >= busyShare*float64(day) {
+		note(true, fmt.Sprintf("Mail went to %d recipients in the last 24 hours. The mailbox takes %d.", sentToday, day))
+	}
+	return notes
+}
