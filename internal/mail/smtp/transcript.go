@@ -16,6 +16,10 @@ type Transcript struct {
 	lines []string
 }
 
+// Add records a line for another wire that carries the same letters. What is
+// said must hold no credential.
+func (t *Transcript) Add(direction, said string) { t.add(direction, said) }
+
 func (t *Transcript) add(direction, text string) {
 	if t == nil {
 		return

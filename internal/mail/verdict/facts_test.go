@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/sealpost/sealpost/internal/mail/smtp"
 	"github.com/sealpost/sealpost/internal/mail/trust"
@@ -146,25 +147,169 @@ func TestRepliesOfOthers(t *testing.T) {
 	})
 }
 
+// What is said to a connection that signs in with a token is another matter
+// than what is said to a password: the same replies lead to other advice.
+func TestRepliesToATokenAreAboutTokens(t *testing.T) {
+	const auth, mail, content = smtp.StageAuth, smtp.StageMail, smtp.StageContent
+	checkTokens(t, "smtp.office365.com", []fact{
+		{auth, "535 5.7.3 Authentication unsuccessful [AM0PR02CA0001.eurprd02.prod.outlook.com 2026-03-01T09:00:00.000Z 08DE77]", Pause, "object ID under Enterprise applications"},
+		{auth, "535 5.7.3 Authentication unsuccessful", Pause, "up to an hour"},
+		{auth, "535 5.7.139 Authentication unsuccessful, SmtpClientAuthentication is disabled for the Tenant. Visit https://aka.ms/smtp_auth_disabled", Pause, "Allow authenticated SMTP"},
+		{auth, "535 5.7.139 Authentication unsuccessful, SmtpClientAuthentication is disabled for the Mailbox.", Pause, "Allow authenticated SMTP"},
+		{auth, "535 5.7.139 Authentication unsuccessful, the request did not meet the criteria to be authenticated successfully. Contact your administrator.", Pause, "trusted location"},
+		{auth, "535 5.7.139 Authentication unsuccessful, user is locked by your organization's security defaults policy.", Pause, "sign-in log"},
+		{auth, "535 5.7.139 Authentication unsuccessful", Pause, "sign-in log"},
+		{auth, "504 5.7.4 Unrecognized authentication type", Pause, "XOAUTH2"},
+		{auth, "501 5.5.4 Invalid arguments", Pause, "Sign in again"},
+		{auth, "454 4.7.0 Temporary authentication failure", Retry, "tried again"},
+		{auth, "451 4.7.0 Temporary server error. Please try again later. PRX4", Retry, "sign-in log"},
+		{content, "554 5.2.252 SendAsDenied; vault@example.org not allowed to send as ada@example.org", Pause, "Send As"},
+		{content, "554 5.2.0 STOREDRV.Submission.Exception:SendAsDeniedException.MapiExceptionSendAsDenied", Pause, "sender's own mailbox"},
+		{content, "554 5.2.0 STOREDRV.Submission.Exception:SubmissionQuotaExceededException", Pause, "24 hours"},
+		{content, "430 4.2.0 STOREDRV; mailbox logon failure; MapiExceptionLogonFailed", Retry, "object ID"},
+		{mail, "550 5.7.60 SMTP; Client does not have permissions to send as this sender", Pause, "Send As"},
+		{mail, "432 4.3.2 Concurrent connections limit exceeded", Retry, "slows down"},
+	})
+	checkTokens(t, "smtp.gmail.com", []fact{
+		{auth, "535 5.7.8 Username and Password not accepted. https://support.google.com/mail/?p=BadCredentials (status 400, schemes Bearer, scope https://mail.google.com/)", Pause, "Sign in again"},
+		{auth, "454 4.7.0 Too many login attempts, please try again later", Retry, "tried again"},
+	})
+	checkTokens(t, "mail.example.org", []fact{
+		{auth, "535 5.7.8 Error: authentication failed", Pause, "Sign in again"},
+		{auth, "535 no", Pause, "Sign in again"},
+		{auth, "534 5.7.9 Authentication mechanism is too weak", Pause, "OAUTHBEARER"},
+		{auth, "504 5.5.4 Unrecognized authentication type", Pause, "OAUTHBEARER"},
+		{auth, "599 what", Pause, "Sign in again"},
+	})
+	// Nobody who signs in with a token is sent to look for a password.
+	tab := table(t)
+	for _, host := range hosts {
+		for _, code := range []int{500, 501, 504, 530, 534, 535, 538, 550, 599} {
+			for _, enhanced := range []string{"", "5.7.1", "5.7.3", "5.7.8", "5.7.9", "5.7.139", "5.5.4"} {
+				e := &smtp.Error{Stage: smtp.StageAuth, Kind: smtp.KindReply, Code: code, Enhanced: enhanced, Bearer: true}
+				if got := tab.Decide(e, host); strings.Contains(got.Meaning+got.Mend, "user name") || strings.Contains(got.Mend, "Check user") {
+					t.Errorf("%s %d %s with a token: %+v", host, code, enhanced, got)
+				}
+			}
+		}
+	}
+}
+
+// What a pause ends with, and how many letters in a row make one of a failure
+// that looks as if it would go by.
+func TestRemediesAndPatience(t *testing.T) {
+	tab := table(t)
+	for _, tt := range []struct {
+		reply    string
+		stage    smtp.Stage
+		host     string
+		bearer   bool
+		want     Remedy
+		patience int
+	}{
+		{"535 5.7.3 no", smtp.StageAuth, "smtp.office365.com", true, RemedySignIn, 0},
+		{"535 5.7.3 no", smtp.StageAuth, "smtp.office365.com", false, RemedySettings, 0},
+		{"535 5.7.139 disabled for the Tenant", smtp.StageAuth, "smtp.office365.com", true, RemedyNone, 0},
+		{"535 5.7.139 basic authentication is disabled", smtp.StageAuth, "smtp.office365.com", false, RemedySettings, 0},
+		{"554 5.2.252 SendAsDenied", smtp.StageContent, "smtp.office365.com", true, RemedySignIn, 0},
+		{"430 4.2.0 mailbox logon failure", smtp.StageContent, "smtp.office365.com", true, RemedyNone, 3},
+		{"535 5.7.8 no", smtp.StageAuth, "smtp.gmail.com", true, RemedySignIn, 0},
+		{"535 5.7.8 no", smtp.StageAuth, "mail.example.org", true, RemedySignIn, 0},
+		{"535 5.7.8 no", smtp.StageAuth, "mail.example.org", false, RemedySettings, 0},
+		{"450 4.2.1 later", smtp.StageRcpt, "smtp.gmail.com", true, RemedyNone, 0},
+	} {
+		e := reply(tt.stage, tt.reply)
+		e.Bearer = tt.bearer
+		if got := tab.Decide(e, tt.host); got.Remedy != tt.want || got.Patience != tt.patience {
+			t.Errorf("%s from %s with a token %v: %+v, want %q after %d", tt.reply, tt.host, tt.bearer, got, tt.want, tt.patience)
+		}
+	}
+}
+
+// What Microsoft Graph answers. Its own code stands before the words.
+func TestRepliesOfGraph(t *testing.T) {
+	tab := table(t)
+	for _, tt := range []struct {
+		code   int
+		text   string
+		want   Act
+		mend   string
+		server bool
+	}{
+		{403, "ErrorSendAsDenied: The user account which was used to submit this request does not have the right to send mail on behalf of the specified sending account.", Pause, "Send As", true},
+		{403, "ErrorAccessDenied: Access is denied. Check credentials and try again.", Pause, "Mail.Send", true},
+		{403, "Authorization_RequestDenied: Insufficient privileges to complete the operation.", Pause, "Mail.Send", true},
+		{403, "ErrorMessageSubmissionBlocked: Cannot send mail.", Pause, "Restricted entities", true},
+		{403, "SomethingNew: no", Pause, "Mail.Send", true},
+		{401, "InvalidAuthenticationToken: Access token has expired or is not yet valid.", Pause, "Sign in again", true},
+		{401, "", Pause, "Sign in again", true},
+		{404, "MailboxNotEnabledForRESTAPI: The mailbox is either inactive, soft-deleted, or is hosted on-premise.", Pause, "licence", true},
+		{404, "ErrorInvalidUser: The requested user 'x' is invalid.", Pause, "tenant ID", true},
+		{404, "Request_ResourceNotFound: Resource 'x' does not exist", Pause, "tenant ID", true},
+		{404, "ResourceNotFound: Resource could not be discovered.", Pause, "tenant ID", true},
+		{404, "", Pause, "tenant ID", true},
+		{400, "ErrorMimeContentInvalidBase64String: Invalid base64 string for MIME content.", Fail, "report", false},
+		{400, "ErrorInvalidRecipients: At least one recipient isn't valid.", Fail, "e-mail address", false},
+		{400, "BadRequest: what", Pause, "what Microsoft said", true},
+		{413, "", Fail, "report", false},
+		{413, "ErrorMessageSizeExceeded: The message exceeds the maximum supported size.", Fail, "report", false},
+		{413, "ErrorQuotaExceeded: Would exceed quota.", Pause, "Sent Items", true},
+		{429, "ErrorSubmissionQuotaExceeded: quota", Pause, "24 hours", true},
+		{429, "ApplicationThrottled: Application is over its MailboxConcurrency limit.", Retry, "as long as", true},
+		{429, "", Retry, "as long as", true},
+		{500, "UnknownError: ", Retry, "tried again", true},
+		{503, "ErrorServerBusy: busy", Retry, "tried again", true},
+		{504, "", Retry, "tried again", true},
+		{409, "ErrorIrresolvableConflict: conflict", Retry, "tried again", false},
+	} {
+		e := &smtp.Error{Stage: "graph", Kind: smtp.KindReply, Code: tt.code, Text: tt.text, Bearer: true, After: 90 * time.Second}
+		got := tab.Decide(e, "graph.microsoft.com")
+		if got.Act != tt.want || got.Server != tt.server || !strings.Contains(got.Meaning+" "+got.Mend, tt.mend) || got.After != 90*time.Second {
+			t.Errorf("%d %s: got %+v, want %s with %q", tt.code, tt.text, got, tt.want, tt.mend)
+		}
+		isSentence(t, got)
+		e.Enhanced, e.Text, _ = strings.Cut(tt.text, ": ")
+		if same := tab.Decide(e, "graph.microsoft.com"); same.Row != got.Row {
+			t.Errorf("%d %s: with the code apart it is %s, else %s", tt.code, tt.text, same.Row, got.Row)
+		}
+	}
+	e := &smtp.Error{Stage: "graph", Kind: smtp.KindReply, Code: 429, After: 48 * time.Hour}
+	if got := tab.Decide(e, "graph.microsoft.com"); got.After != longestWait {
+		t.Errorf("left alone for %s", got.After)
+	}
+	e.After = time.Second
+	if got := tab.Decide(e, "graph.microsoft.com"); got.After != time.Minute {
+		t.Errorf("left alone for %s", got.After)
+	}
+}
+
 func check(t *testing.T, host string, facts []fact) {
+	t.Helper()
+	checkAs(t, host, false, facts)
+}
+
+func checkTokens(t *testing.T, host string, facts []fact) {
+	t.Helper()
+	checkAs(t, host, true, facts)
+}
+
+func checkAs(t *testing.T, host string, bearer bool, facts []fact) {
 	t.Helper()
 	tab := table(t)
 	for _, f := range facts {
-		got := tab.Decide(reply(f.stage, f.reply), host)
+		e := reply(f.stage, f.reply)
+		e.Bearer = bearer
+		got := tab.Decide(e, host)
 		if got.Act != f.want || !strings.Contains(got.Mend+" "+got.Meaning, f.mend) {
 			t.Errorf("%s %s: got %s (%s): %s %s\nwant %s with %q", f.stage, f.reply, got.Act, got.Row, got.Meaning, got.Mend, f.want, f.mend)
 		}
-		for _, s := range []string{got.Meaning, got.Mend} {
-			if !strings.HasSuffix(s, ".") {
-				t.Errorf("%s: %q is no sentence", got.Row, s)
-			}
-		}
+		isSentence(t, got)
 		if got.Act == Pause && !got.Server {
 			t.Errorf("%s: a pause that is no matter of the server", got.Row)
 		}
 		// The same reply from a host nobody knows must act no worse than by its
 		// class: a transient one never pauses or fails.
-		other := tab.Decide(reply(f.stage, f.reply), "mx.example.net")
+		other := tab.Decide(e, "mx.example.net")
 		if f.reply[0] == '4' && (got.Act != Retry || other.Act != Retry) {
 			t.Errorf("%s %s: a transient reply leads to %s, elsewhere to %s", f.stage, f.reply, got.Act, other.Act)
 		}

@@ -92,7 +92,7 @@ func (t *Table) grant(e *oauth.Error, p oauth.Provider) (*grant, int) {
 	}
 	var best *grant
 	for i := range t.grants {
-		if g := &t.grants[i]; g.fits(e, p) && (best == nil || g.weight() > best.weight()) {
+		if g := &t.grants[i]; g.fits(e, p) && (best == nil || g.weight(e) > best.weight(e)) {
 			best = g
 		}
 	}
@@ -105,8 +105,13 @@ func (g grant) fits(e *oauth.Error, p oauth.Provider) bool {
 		strings.Contains(strings.ToLower(e.Text), g.text)
 }
 
-func (g grant) weight() int {
+// weight tells how much a row says about e. Microsoft's further word is more
+// precise than the error.
+func (g grant) weight(e *oauth.Error) int {
 	w := 0
+	if g.code == e.Suberror {
+		w += 4
+	}
 	if g.provider != "*" {
 		w += 2
 	}

@@ -108,6 +108,7 @@ func TestFailuresWithoutAReply(t *testing.T) {
 		"injection":             {Stage: smtp.StageTLS, Kind: smtp.KindInjection},
 		"no-starttls":           {Stage: smtp.StageTLS, Kind: smtp.KindPolicy},
 		"no-auth":               {Stage: smtp.StageAuth, Kind: smtp.KindPolicy},
+		"no-auth-token":         {Stage: smtp.StageAuth, Kind: smtp.KindPolicy, Bearer: true},
 		"input":                 {Stage: smtp.StageContent, Kind: smtp.KindInput},
 		"input-setting":         {Stage: smtp.StageAuth, Kind: smtp.KindInput},
 		"protocol":              {Stage: smtp.StageEHLO, Kind: smtp.KindProtocol},
