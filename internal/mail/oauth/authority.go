@@ -19,11 +19,15 @@ type Authorities struct {
 // builtIn are the hosts that need no word of the operator: Microsoft's and
 // Google's authorities, and the roots of Microsoft Graph.
 func builtIn() []string {
-	return []string{
-		"login.microsoftonline.com", "login.microsoftonline.us", "login.partner.microsoftonline.cn", "login.chinacloudapi.cn",
+	return append(entra(),
 		"accounts.google.com", "oauth2.googleapis.com",
 		"graph.microsoft.com", "graph.microsoft.us", "dod-graph.microsoft.us", "microsoftgraph.chinacloudapi.cn",
-	}
+	)
+}
+
+// entra are Microsoft's authorities.
+func entra() []string {
+	return []string{"login.microsoftonline.com", "login.microsoftonline.us", "login.partner.microsoftonline.cn", "login.chinacloudapi.cn"}
 }
 
 // NewAuthorities returns the built-in hosts and those of the operator, each as
