@@ -16,6 +16,10 @@ import (
 //go:embed grants.tsv
 var grants string
 
+// NoRefreshToken is the code of an [oauth.Error] for an authority that gave a
+// token and none to renew it. No authority says that by itself.
+const NoRefreshToken = "no_refresh_token"
+
 // grant is a line of grants.tsv.
 type grant struct {
 	id, provider string
@@ -135,7 +139,7 @@ func grantClass(e *oauth.Error) Verdict {
 	switch e.Code {
 	case "temporarily_unavailable", "server_error", "slow_down", "rate_limit_exceeded", "internal_failure":
 		return Verdict{Act: Retry, Meaning: "The authority cannot give a token at the moment.", Mend: "Nothing: it is tried again.", Row: "class-grant-passing"}
-	case "invalid_grant", "interaction_required", "login_required", "consent_required", "account_selection_required", "access_denied":
+	case "invalid_grant", "interaction_required", "login_required", "consent_required", "account_selection_required", "access_denied", NoRefreshToken:
 		return Verdict{Act: Pause, Remedy: RemedySignIn, Meaning: "The authority wants somebody to sign in again.", Mend: "Sign in again.", Row: "class-grant-sign-in"}
 	case "":
 		return wordlessClass(e)
