@@ -273,7 +273,9 @@ func beforeLetter(s smtp.Stage) bool {
 func (t *Table) reply(e *smtp.Error, provider string) Verdict {
 	text, enhanced := strings.ToLower(e.Text), e.Enhanced
 	if e.Stage == stageGraph && enhanced == "" {
-		enhanced, _, _ = strings.Cut(e.Text, ":")
+		// Graph's own code comes first, then a colon, or a blank where it said no
+		// more.
+		enhanced, _, _ = strings.Cut(strings.ReplaceAll(e.Text, ":", " "), " ")
 	}
 	var best *row
 	for i := range t.rows {
