@@ -3,6 +3,7 @@ package web
 import (
 	"encoding/base64"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/sealpost/sealpost/internal/identity"
@@ -64,6 +65,15 @@ func (v *visit) theme() string {
 
 func (v *visit) setNotice(text string) {
 	v.setCookie(cookieNotice, base64.RawURLEncoding.EncodeToString([]byte(text)), time.Minute)
+}
+
+// signedInMark begins a notice after which the page tests what is stored. It
+// comes from our own cookie alone, so that no link makes a page send mail.
+const signedInMark = "\x01"
+
+// takeSignedIn returns the notice, and whether a test is to follow it.
+func (v *visit) takeSignedIn() (notice string, test bool) {
+	return strings.CutPrefix(v.takeNotice(), signedInMark)
 }
 
 // takeNotice returns what the act before left to say, once.

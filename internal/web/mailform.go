@@ -16,19 +16,29 @@ import (
 // storedForm is the form as the stored settings fill it.
 func storedForm(p mail.Profile, set bool) page.MailForm {
 	if !set {
-		return page.MailForm{Kind: string(mail.KindSMTP), Port: "587", Security: string(smtp.STARTTLS), SignIn: true, Auth: string(mail.AuthTyped)}
+		return page.MailForm{
+			Kind: string(mail.KindSMTP), Port: "587", Security: string(smtp.STARTTLS), SignIn: true, Auth: string(mail.AuthTyped), OAuth: usualOAuth(),
+		}
 	}
 	f := page.MailForm{
 		Revision: p.Revision, Kind: string(p.Kind), Host: p.Host, SenderAddress: p.SenderAddress, SenderName: p.SenderName, ReplyTo: p.ReplyTo,
 		SignIn: p.Auth != mail.AuthNone, Auth: string(p.Auth), Username: p.Username, Account: p.AccountID, Security: string(p.Security),
 		Mechanism: p.Mechanism, LocalName: p.LocalName, TimeoutConnect: seconds(p.Timeouts.Connect), TimeoutGreeting: seconds(p.Timeouts.Greeting),
 		TimeoutCommand: seconds(p.Timeouts.Command), TimeoutFinal: seconds(p.Timeouts.Final), Tested: !p.TestedAt.IsZero(),
+		OAuth: storedOAuth(p),
 	}
+	withLimits(&f, p.Pace)
 	if p.Port != 0 {
 		f.Port = strconv.Itoa(p.Port)
 	}
-	if p.Kind == mail.KindCapture {
+	if p.Kind == mail.KindCapture || p.OAuth.Via == mail.ViaGraph {
 		f.Port, f.Security = "587", string(smtp.STARTTLS)
+	}
+	if p.OAuth.Via == mail.ViaGraph {
+		f.Host = "" // that of Microsoft Graph is under Addresses
+	}
+	if p.Kind == mail.KindMicrosoft {
+		f.SignIn = true
 	}
 	return f
 }
@@ -49,15 +59,21 @@ func typedForm(v *visit) page.MailForm {
 		Account: v.text("account"), AccountText: v.text("account_text"), Security: v.text("security"), ConfirmClear: v.text("confirm_clear"),
 		Mechanism: v.text("mechanism"), LocalName: v.text("local_name"), TimeoutConnect: v.text("timeout_connect"),
 		TimeoutGreeting: v.text("timeout_greeting"), TimeoutCommand: v.text("timeout_command"), TimeoutFinal: v.text("timeout_final"),
-		TestToken: v.text("test_token"),
+		TestToken: v.text("test_token"), OAuth: typedOAuth(v),
+		PaceConnections: v.text("pace_connections"), PacePerMinute: v.text("pace_per_minute"), PacePerDay: v.text("pace_per_day"),
 	}
 	f.PasswordLost = f.SignIn && f.Auth == string(mail.AuthTyped) && f.PasswordAction == string(mail.Replace) && v.values.Get("password") != ""
 	return f
 }
 
 // withStored adds to the form what is known of the stored settings alone.
-func withStored(f *page.MailForm, p mail.Profile, set bool) {
-	if !set || p.Kind != mail.KindSMTP {
+func withStored(f *page.MailForm, h mail.Health) {
+	p := h.Profile
+	withStoredClient(f, h)
+	withEndpoints(f)
+	f.Move = movable(*f)
+	f.Tested = h.Set && !p.TestedAt.IsZero()
+	if !h.Set || p.Kind != mail.KindSMTP {
 		return
 	}
 	if p.Auth == mail.AuthTyped {
@@ -65,7 +81,6 @@ func withStored(f *page.MailForm, p mail.Profile, set bool) {
 		f.Bound = strings.Join([]string{p.Host, strconv.Itoa(p.Port), string(p.Security), p.Mechanism, p.Username}, "\n")
 	}
 	f.ClearAccepted = p.ClearConfirmed && f.Host == p.Host && f.Port == strconv.Itoa(p.Port) && f.Security == string(smtp.None)
-	f.Tested = !p.TestedAt.IsZero()
 }
 
 // mailChange reads the form as what the settings are to be.
@@ -81,16 +96,21 @@ func mailChange(v *visit) (mail.Change, error) {
 			Connect: timeout(v, "timeout_connect"), Greeting: timeout(v, "timeout_greeting"),
 			Command: timeout(v, "timeout_command"), Final: timeout(v, "timeout_final"),
 		},
-		ConfirmClear: v.text("confirm_clear"), TestToken: v.text("test_token"), Anyway: v.text("do") == "anyway",
+		ConfirmClear: v.text("confirm_clear"), TestToken: v.text("test_token"), Anyway: v.text("do") == "anyway", Pace: limits(v),
 	}
 	if v.has("signin") {
 		c.Auth = mail.AuthKind(v.text("auth"))
 	}
 	switch c.Auth {
 	case mail.AuthTyped:
-		c.Username, c.Password = v.text("username"), typedPassword(v)
+		c.Username, c.Password = v.text("username"), typedSecret(v, "password")
 	case mail.AuthAccount:
 		c.AccountID = v.text("account")
+	}
+	if c.Kind == mail.KindMicrosoft || c.Kind == mail.KindSMTP && c.Auth == mail.AuthOAuth {
+		if err := oauthChange(v, &c); err != nil {
+			return c, err
+		}
 	}
 	for _, value := range candidateValues(v) {
 		candidate, err := parseCandidate(value)
@@ -102,14 +122,14 @@ func mailChange(v *visit) (mail.Change, error) {
 	return c, nil
 }
 
-// typedPassword reads what to do with the stored password. An act that is not
-// known goes on as it is: the service refuses it.
-func typedPassword(v *visit) mail.Password {
-	switch action := v.text("password_action"); action {
+// typedSecret reads what to do with a stored secret. An act that is not known
+// goes on as it is: the service refuses it.
+func typedSecret(v *visit, name string) mail.Password {
+	switch action := v.text(name + "_action"); action {
 	case "keep":
 		return mail.Password{Action: mail.Keep}
 	case string(mail.Replace):
-		return mail.Password{Action: mail.Replace, Value: v.secret("password")}
+		return mail.Password{Action: mail.Replace, Value: v.secret(name)}
 	default:
 		return mail.Password{Action: mail.SecretAction(action)}
 	}
@@ -204,18 +224,37 @@ func candidates(v *visit) []page.Certificate {
 func presets() []page.Preset {
 	var all []page.Preset
 	for _, p := range mail.Presets() {
-		all = append(all, page.Preset{
+		preset := page.Preset{
 			Key: p.Key, Name: p.Name, Host: p.Host, Port: strconv.Itoa(p.Port), Security: string(p.Security), SignIn: p.SignIn, Hint: p.Hint,
-		})
+		}
+		if p.Key == "gmail" {
+			tokens := preset
+			tokens.Key, tokens.Name, tokens.Auth, tokens.Provider = "gmail-oauth", "Gmail and Google Workspace, OAuth 2.0", string(mail.AuthOAuth), providerGoogle
+			tokens.Hint = "A mailbox signs in at Google once, or a service account of your Workspace sends. No password is stored."
+			all = append(all, tokens)
+		}
+		all = append(all, preset)
 	}
 	return all
 }
 
 // fill puts a preset into the form.
 func fill(f *page.MailForm, key string) {
+	if key == presetMove {
+		move(f)
+		return
+	}
 	for _, p := range f.Presets {
-		if p.Key == key {
-			f.Kind, f.Host, f.Port, f.Security, f.SignIn, f.PresetHint = string(mail.KindSMTP), p.Host, p.Port, p.Security, p.SignIn, p.Hint
+		if p.Key != key {
+			continue
 		}
+		f.Kind, f.Host, f.Port, f.Security, f.SignIn, f.PresetHint = string(mail.KindSMTP), p.Host, p.Port, p.Security, p.SignIn, p.Hint
+		switch {
+		case p.Auth != "":
+			f.Auth, f.OAuth.Provider = p.Auth, p.Provider
+		case f.Auth == string(mail.AuthOAuth):
+			f.Auth = string(mail.AuthTyped)
+		}
+		f.Move = movable(*f)
 	}
 }

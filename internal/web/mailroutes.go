@@ -2,6 +2,7 @@ package web
 
 import (
 	"github.com/sealpost/sealpost/internal/actor"
+	"github.com/sealpost/sealpost/internal/mail"
 )
 
 // mailRoutes are the mail server's settings, the journal of letters and the
@@ -13,6 +14,12 @@ func mailRoutes() []route {
 		{pattern: "POST /admin/settings/mail", access: settings, handle: (*Site).saveMail},
 		{pattern: "POST /admin/settings/mail/fill", access: settings, handle: (*Site).fillMail},
 		{pattern: "POST /admin/settings/mail/test", access: settings, handle: (*Site).testMail},
+		{pattern: "POST /admin/settings/mail/sign-in", access: settings, handle: (*Site).signInMail},
+		{pattern: "GET /admin/settings/mail/sign-in/{id}", access: settings, handle: (*Site).goingMail},
+		{pattern: "GET /admin/settings/mail/sign-in/{id}/decide", access: settings, handle: (*Site).decidePage},
+		{pattern: "POST /admin/settings/mail/sign-in/{id}/decide", access: settings, handle: (*Site).decideMail, carry: []string{}},
+		{pattern: "GET " + mail.RedirectOwn, access: settings, handle: (*Site).signedInMail, back: mailSettingsPath},
+		{pattern: "GET " + mail.RedirectPMP, access: settings, handle: (*Site).signedInMail, back: mailSettingsPath},
 		{pattern: "GET /admin/settings/mail/state", access: settings, handle: (*Site).mailStatePart},
 		{pattern: "GET /admin/settings/mail/accounts", access: settings, handle: (*Site).mailAccountsPart},
 		{pattern: "POST /admin/settings/mail/resume", access: settings, handle: (*Site).resumeMail},

@@ -20,6 +20,7 @@ func (s *Site) mailSettings(v *visit) error {
 		return err
 	}
 	p.Ask = v.text("ask")
+	p.Notice, p.Test.Now = v.takeSignedIn()
 	return v.render(p)
 }
 
@@ -30,6 +31,19 @@ func (s *Site) mailPage(v *visit) (*page.MailSettings, error) {
 		return nil, err
 	}
 	form := storedForm(health.Profile, health.Set)
+	if !health.Set && v.text("kind") == string(mail.KindMicrosoft) {
+		move(&form)
+		form.Host = "smtp.office365.com"
+	}
+	if from := v.text("from"); from != "" && v.r.Method == http.MethodGet {
+		// What was typed for a sign-in that came to nothing, as long as it is kept.
+		c, err := s.Mail.Unfinished(v.ctx(), v.by, from, browserOf(v))
+		if err == nil {
+			form = unfinishedForm(c, health.Profile)
+		} else if !fault.Is(err, fault.KindNotFound) {
+			return nil, err
+		}
+	}
 	form.AccessURL = v.site.AccessURL
 	return s.mailPageWith(v, health, form, "")
 }
@@ -57,8 +71,8 @@ func (s *Site) mailPageWith(v *visit, health mail.Health, form page.MailForm, to
 		}
 		to = me.Email
 	}
-	withStored(&form, health.Profile, health.Set)
-	form.Browser, form.Presets = browserAddress(v.r), presets()
+	withStored(&form, health)
+	form.Browser, form.Presets = browserOf(v).Origin, presets()
 	form.HasCapture = form.Kind == string(mail.KindCapture) || s.Capture != nil && s.Capture.Addr() != ""
 	if form.Accounts, err = s.mailAccounts(v, form.AccountText, form.Account); err != nil {
 		return nil, err
@@ -66,6 +80,7 @@ func (s *Site) mailPageWith(v *visit, health mail.Health, form page.MailForm, to
 	p := &page.MailSettings{
 		State: mailState(health, gate, n, s.Now()), Form: form, Test: page.MailTest{To: to}, Set: health.Set,
 	}
+	p.State.Browser = form.Browser
 	p.Title, p.Crumbs = "Mail Server Settings", []page.Crumb{{Name: "Admin", Path: "/admin"}, {Name: "Settings", Path: "/admin"}}
 	p.Trust, err = s.mailTrust(v, health)
 	return p, err
@@ -163,9 +178,7 @@ func (s *Site) saveMail(v *visit) error {
 	}
 	v.setNotice(savedNotice(saved, report))
 	if v.isScript() {
-		return v.json(http.StatusOK, struct {
-			To string `json:"to"`
-		}{mailSettingsPath})
+		return v.json(http.StatusOK, answerTo{mailSettingsPath})
 	}
 	return v.redirect(mailSettingsPath, "")
 }
@@ -226,6 +239,10 @@ func refuse(p *page.MailSettings, err error) {
 		switch f.Field {
 		case "password":
 			p.Form.PasswordAction = string(mail.Replace)
+		case "client_secret":
+			p.Form.OAuth.SecretAction = string(mail.Replace)
+		case "client_key":
+			p.Form.OAuth.KeyAction = string(mail.Replace)
 		case fieldOwnPassword:
 			p.Form.AskOwnPassword = true
 		case "access_url":

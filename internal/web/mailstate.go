@@ -5,6 +5,7 @@ import (
 
 	"github.com/sealpost/sealpost/internal/mail"
 	"github.com/sealpost/sealpost/internal/mail/outbox"
+	"github.com/sealpost/sealpost/internal/mail/verdict"
 	"github.com/sealpost/sealpost/internal/store"
 	"github.com/sealpost/sealpost/internal/web/page"
 )
@@ -39,6 +40,11 @@ func mailState(h mail.Health, gate outbox.Gate, n outbox.Counts, now time.Time) 
 	}
 	if h.Set {
 		st.LastAccepted, st.Server = h.Profile.LastAccepted, h.Profile.Server()
+		st.Today, st.PerDay = h.SentToday, h.Profile.Limits().PerDay
+	}
+	if h.SignedIn {
+		f := h.OAuth
+		st.SignedIn = &page.MailSignedIn{Who: f.Who, Tenant: f.Tenant, By: f.SignedInBy, At: f.SignedInAt, Expires: f.Expires, Renewed: f.GotAt}
 	}
 	judgeMail(&st, h, gate)
 	return st
@@ -55,11 +61,17 @@ func judgeMail(st *page.MailState, h mail.Health, gate outbox.Gate) {
 	case p.State == mail.Paused:
 		st.Tone, st.Title, st.Act, st.Since, st.NextTry = "bad", "Paused", "try", p.Since, p.NextProbe
 		problemOf(st, p)
+		if p.Remedy == verdict.RemedySignIn {
+			st.Act = "signin"
+		}
 	case !gate.Open:
 		st.Tone, st.Title, st.Text, st.Act, st.Since = "warn", "On hold", gate.Detail, "release", gate.Since
 	case p.Problem != "":
 		st.Tone, st.Title, st.Act = "warn", "Having trouble", "stop"
 		problemOf(st, p)
+		if p.Remedy == verdict.RemedySignIn {
+			st.Act = "signin"
+		}
 	case p.Kind == mail.KindCapture:
 		st.Tone, st.Title, st.Act = "note", "Capturing", "stop"
 		st.Text = "Mail does not leave this machine: the capture mailbox keeps it."
@@ -87,7 +99,10 @@ func delivering(p mail.Profile) (tone, title string) {
 }
 
 func problemOf(st *page.MailState, p mail.Profile) {
-	st.Text, st.Advice, st.Command, st.Reply = p.Reason, p.Advice, p.Command, page.Said(p.Reply)
+	st.Text, st.Advice, st.Command, st.Reply, st.Link = p.Reason, p.Advice, p.Command, page.Said(p.Reply), p.Link
+	if p.Auth == mail.AuthOAuth {
+		st.Reply = page.SaidWhole(p.Reply)
+	}
 }
 
 // mailEnds returns what ends when, with a tone where that is near.

@@ -18,6 +18,9 @@ type route struct {
 	// is not empty must be filled in anew: what nobody classified counts as
 	// secret.
 	carry []string
+	// back is where the person goes on after signing in, where the address of
+	// the request itself must not be shown or kept: it holds a secret.
+	back string
 }
 
 // access says who may come near a route. What they may do there is decided by

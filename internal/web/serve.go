@@ -150,7 +150,11 @@ func (s *Site) showFailure(v *visit, err error) error {
 		return s.failScript(v, err)
 	case fault.CodeOf(err) == identity.CodeSignedOut:
 		v.setCookie(cookieSession, "", -1)
-		return v.redirect(signInPath(v.here()), "")
+		notice := ""
+		if v.route.back != "" {
+			notice = "Your session in Sealpost ended while you were away. Sign in, and begin again."
+		}
+		return v.redirect(signInPath(v.here()), notice)
 	case errors.As(err, &wrong):
 		return s.askProof(v, wrong.err)
 	case fault.CodeOf(err) == fault.CodeReauthenticate:

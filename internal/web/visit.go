@@ -59,6 +59,9 @@ func (v *visit) number(name string) int64 {
 // here is the path of the request with its query, where coming back makes
 // sense.
 func (v *visit) here() string {
+	if v.route.back != "" {
+		return v.route.back
+	}
 	if v.r.Method == http.MethodGet || v.r.Method == http.MethodHead {
 		return v.r.URL.RequestURI()
 	}

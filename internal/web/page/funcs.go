@@ -39,6 +39,8 @@ func funcs(asset func(string) string, now func() time.Time) template.FuncMap {
 			return Secret{Field: f, SetAt: setAt, Action: action}
 		},
 		"secretHelp": func(text string, s Secret) Secret { s.Help = text; return s },
+		"kept":       func(s Secret) Secret { s.Kept = true; return s },
+		"orFile":     func(name string, s Secret) Secret { s.File = name; return s },
 		"choice": func(name, label, value string, errs *Errors, options []Option) Choice {
 			return Choice{Name: name, Label: label, Value: value, Error: errs.For(name), Options: options}
 		},

@@ -26,8 +26,20 @@ func mailSamples() []page.Page {
 		Presets: []page.Preset{{Key: "zoho", Name: "Zoho", Host: "smtp.zoho.com", Port: "465", Security: "implicit", SignIn: true, Hint: "Hint."}}, PresetHint: "Hint.",
 		PasswordSetAt: noon, PasswordLost: true, AskOwnPassword: true,
 	}
+	tokens := page.MailOAuth{
+		Provider: "google", Cloud: "china", Grant: "consent", ClientAuth: "secret", Via: "graph", Tenant: "example.org", ClientID: "c", Mailbox: "m@example.org",
+		SecretEnds: "2028-11-30", SecretSetAt: noon, KeySetAt: noon, SecretAction: "replace", KeyAction: "replace", SecretLost: true, KeyLost: true, Bound: "x",
+		RedirectPath: "/oauth/mail/callback", OwnPath: "/oauth/mail/callback", PMPPath: "/pmpredirect/AzureOAuth", Scopes: "a b", SignedIn: true,
+		Clouds: []page.CloudChoice{{Key: "global", Name: "Worldwide"}, {Key: "china", Name: "China", Host: "h", Note: "Look.", Unsure: true}},
+		Usual:  page.Endpoints{AuthorizeURL: "https://a.example", TokenURL: "https://t.example", Scopes: "s", GraphURL: "https://g.example"},
+	}
+	microsoft := form
+	microsoft.Kind, microsoft.OAuth, microsoft.Move, microsoft.UsualPerDay, microsoft.PacePerMinute = "microsoft", tokens, true, "10000", "20"
+	generic := form
+	generic.Auth, generic.OAuth = "oauth", tokens
+	generic.OAuth.Provider, generic.OAuth.ClientAuth, generic.OAuth.RedirectPath = "generic", "none", tokens.PMPPath
 	test := page.MailTest{
-		To: "ana@example.org", Ran: true, Server: "mail.example.org:587", Sent: "ana@example.org", Took: time.Second, Transcript: []string{"C: EHLO x", "S: 250 <b>"},
+		To: "ana@example.org", Now: true, Ran: true, Server: "mail.example.org:587", Sent: "ana@example.org", Took: time.Second, Transcript: []string{"C: EHLO x", "S: 250 <b>"},
 		Steps: []page.CheckStep{
 			{Key: "resolve", Title: "Look up", Is: "ok", Detail: "192.0.2.1", Took: time.Millisecond},
 			{Key: "hello", Title: "Ask", Is: "ok", Lines: []string{"AUTH PLAIN"}, Raw: "250 ok"},
@@ -43,6 +55,10 @@ func mailSamples() []page.Page {
 		NextTry: noon, LastAccepted: noon, Server: "s:587", Waiting: 4, Oldest: noon, Ends: []page.MailEnd{{What: "The certificate", At: noon, Tone: "warn"}},
 		Notes: []string{"Saved anyway."}, Act: "try", Moving: true,
 	}
+	out := bad
+	out.Act, out.Link, out.Today, out.PerDay = "signin", "https://login.microsoftonline.com/error?code=50173", 8123, 10000
+	out.SignedIn = &page.MailSignedIn{Who: "vault@example.org", Tenant: "t", By: "ana", At: noon, Expires: noon, Renewed: noon}
+	out.Ends = append(out.Ends, page.MailEnd{What: "The client secret", At: noon, Tone: "bad"})
 	letter := page.LetterRow{
 		ID: "1", To: "Ben", Address: "ben@example.org", Kind: "Invitation", Subject: "Welcome", State: page.Tag{Text: "Held", Tone: "warn"},
 		Added: noon, Changed: noon, Attempts: 2, Note: "Advice.", Reply: "450 later", Merged: 2,
@@ -59,6 +75,17 @@ func mailSamples() []page.Page {
 			Trust: page.MailTrust{Certificates: []page.Certificate{kept}, Can: true, NeedsPassword: true, NeedsOwn: true, User: "vault", Server: "s", Mode: "pin", Alert: "No."},
 		},
 		&page.MailSettings{Base: base("Mail Server Settings"), Set: true, Ask: "remove", Form: page.MailForm{Kind: "capture", HasCapture: true, Auth: "typed", SignIn: true}, Test: passed, State: page.MailState{Tone: "good", Title: "Delivering", Act: "stop"}},
+		&page.MailSettings{
+			Base: wrong(base("Mail Server Settings"), "tenant", "client_id", "client_secret", "client_key", "secret_ends", "cloud", "grant", "client_auth", "via", "oauth", "redirect_path", "mailbox"),
+			Set:  true, Form: microsoft, State: out,
+		},
+		&page.MailSettings{Base: base("Mail Server Settings"), Set: true, Form: generic, State: out},
+		&page.MailGoing{Base: base("Sign in at Microsoft"), URL: "https://login.microsoftonline.com/t/oauth2/v2.0/authorize?a=1&b=2", Host: "login.microsoftonline.com", Provider: "Microsoft", Mailbox: "vault@example.org"},
+		&page.MailGoing{Base: base("Sign in at Google"), URL: "https://accounts.google.com/", Host: "accounts.google.com", Provider: "Google", Warning: "The secret ended."},
+		&page.MailNotIn{Base: base("The sign-in did not work"), Provider: "The provider", Text: "No.", Advice: "Do.", Command: "Set-X", Reply: "invalid_client <b>", Link: "https://login.microsoftonline.com/error?code=7000215", Again: "1", RedirectURI: "https://vault.example.org/oauth/mail/callback"},
+		&page.MailNotIn{Base: base("The sign-in did not work"), Text: "Not known here."},
+		&page.MailDecide{Base: base("Somebody else signed in"), ID: "1", Who: "ana@example.org", Sender: "vault@example.org", Mailbox: "vault@example.org", Tenant: "t", Microsoft: true},
+		&page.MailDecide{Base: wrong(base("Somebody else signed in"), "tenant"), ID: "1", Who: "ana@example.org", WhoTenant: "u", Sender: "vault@example.org", Mailbox: "vault@example.org", Tenant: "t", OtherTenant: true},
 		&page.MailJournal{Base: base("Mail journal"), Rows: []page.LetterRow{letter}, Live: "/x", Pager: page.Pager{First: "/a", Next: "/b"}},
 		&page.MailJournal{Base: base("Mail journal"), Text: "x"},
 		&page.MailJournal{Base: base("Mail journal")},
@@ -95,6 +122,42 @@ func TestWhatAServerSaysStaysOneShortLine(t *testing.T) {
 		if got := page.Said(tt.said); got != tt.want {
 			t.Errorf("%q: got %q, want %q", tt.said, got, tt.want)
 		}
+	}
+}
+
+// What fills a script that somebody pastes into a shell is one word, or left
+// out.
+func TestScriptsAreFilledWithPlainWordsAlone(t *testing.T) {
+	for value, want := range map[string]string{
+		"vault@example.org": "vault@example.org", "https://vault.example.org:7272/oauth/mail/callback": "https://vault.example.org:7272/oauth/mail/callback",
+		"":                                 "SENDER",
+		"'; Remove-Mailbox -Identity 'ana": "SENDER", "$(id)": "SENDER", "a b": "SENDER", "o'neill@example.org": "SENDER", "a\nb": "SENDER", "\u2019": "SENDER",
+		strings.Repeat("a", 301): "SENDER",
+	} {
+		if got := (page.MailForm{}).Fill(value, "SENDER"); got != want {
+			t.Errorf("%q fills in %q, want %q", value, got, want)
+		}
+	}
+}
+
+func TestTheRedirectAddressIsWarnedOf(t *testing.T) {
+	for _, tt := range []struct{ access, browser, want string }{
+		{"https://vault.example.org", "https://vault.example.org", ""},
+		{"http://localhost:7272", "http://localhost:7272", ""},
+		{"http://127.0.0.1:7272", "http://127.0.0.1:7272", ""},
+		{"http://vault.example.org", "http://vault.example.org", "https alone"},
+		{"https://vault.example.org", "https://10.0.0.1:7272", "You opened this page through https://10.0.0.1:7272"},
+		{"https://vault.example.org:7272", "https://vault.example.org", "sends you back to https://vault.example.org:7272"},
+		{"", "https://vault.example.org", "Type the Access URL first"},
+	} {
+		f := page.MailForm{AccessURL: tt.access, Browser: tt.browser}
+		if got := f.RedirectWarning(); got != tt.want && (tt.want == "" || !strings.Contains(got, tt.want)) {
+			t.Errorf("%s from %s: %q, want %q", tt.access, tt.browser, got, tt.want)
+		}
+	}
+	f := page.MailForm{AccessURL: "https://vault.example.org:7272/", OAuth: page.MailOAuth{RedirectPath: "/oauth/mail/callback"}}
+	if got := f.RedirectURI() + " " + f.RedirectPort(); got != "https://vault.example.org:7272/oauth/mail/callback 7272" {
+		t.Errorf("got %s", got)
 	}
 }
 

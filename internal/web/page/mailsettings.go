@@ -24,7 +24,8 @@ func (*MailSettings) Template() string { return "mail_settings" }
 // MailForm is what was typed, or what is stored.
 type MailForm struct {
 	Revision int64
-	// Kind is "smtp" or "capture". HasCapture tells that there is a choice.
+	// Kind is "microsoft", "smtp" or "capture". HasCapture tells that the last
+	// can be chosen.
 	Kind       string
 	HasCapture bool
 
@@ -36,8 +37,8 @@ type MailForm struct {
 	// AskOwnPassword tells that the change wants a proof of who one is.
 	AskOwnPassword bool
 
-	// SignIn tells that the server wants a sign-in, Auth which: "typed" or
-	// "account".
+	// SignIn tells that the server wants a sign-in, Auth which: "typed",
+	// "account" or "oauth".
 	SignIn         bool
 	Auth, Username string
 	// PasswordSetAt is when the stored password was typed; zero without one.
@@ -52,6 +53,11 @@ type MailForm struct {
 	Account, AccountText string
 	Accounts             []AccountChoice
 
+	// OAuth is where tokens come from, for Exchange Online and for Auth "oauth".
+	OAuth MailOAuth
+	// Move offers to move to OAuth 2.0 in one step.
+	Move bool
+
 	Security string
 	// ClearAccepted tells that somebody accepted that the password travels in
 	// clear.
@@ -60,6 +66,11 @@ type MailForm struct {
 
 	Mechanism, LocalName                                          string
 	TimeoutConnect, TimeoutGreeting, TimeoutCommand, TimeoutFinal string
+
+	// PaceConnections, PacePerMinute and PacePerDay are how fast letters leave,
+	// as typed; Usual is what holds where they are empty.
+	PaceConnections, PacePerMinute, PacePerDay    string
+	UsualConnections, UsualPerMinute, UsualPerDay string
 
 	// Candidates are certificates that will be trusted once this is saved.
 	Candidates []Certificate
@@ -77,7 +88,7 @@ type MailForm struct {
 
 // Plain tells that nothing under Advanced is set.
 func (f MailForm) Plain() bool {
-	return f.Mechanism == "" && f.LocalName == "" && f.ReplyTo == "" &&
+	return f.Mechanism == "" && f.LocalName == "" && f.ReplyTo == "" && f.PaceConnections == "" && f.PacePerMinute == "" && f.PacePerDay == "" &&
 		f.TimeoutConnect == "" && f.TimeoutGreeting == "" && f.TimeoutCommand == "" && f.TimeoutFinal == ""
 }
 
@@ -86,10 +97,14 @@ func (f MailForm) Elsewhere() bool { return f.AccessURL != "" && f.AccessURL != 
 
 // Kinds are the mail servers to choose from.
 func (f MailForm) Kinds() []Option {
-	return []Option{
+	kinds := []Option{
+		{Value: "microsoft", Label: "Microsoft Exchange Online", Help: "Microsoft 365, with OAuth 2.0"},
 		{Value: "smtp", Label: "Other SMTP server", Help: "your own or a provider's"},
-		{Value: "capture", Label: "Capture mailbox on this machine", Help: "for trying out"},
 	}
+	if f.HasCapture {
+		kinds = append(kinds, Option{Value: "capture", Label: "Capture mailbox", Help: "on this machine, for trying out"})
+	}
+	return kinds
 }
 
 // Securities are the ways to connect, named by what happens on the wire.
@@ -117,7 +132,9 @@ func (f MailForm) Mechanisms() []Option {
 type Preset struct {
 	Key, Name, Host, Port, Security string
 	SignIn                          bool
-	Hint                            string
+	// Auth and Provider are set for one that signs in with a token.
+	Auth, Provider string
+	Hint           string
 }
 
 // AccountChoice is an account that can sign in to the mail server.
@@ -180,6 +197,8 @@ func (c Certificate) Pinned() bool { return c.Mode == "pin" }
 type MailTest struct {
 	// To is where its mail goes.
 	To string
+	// Now tells the script to begin it by itself.
+	Now bool
 	// Ran tells that there is a result.
 	Ran, Passed  bool
 	Steps        []CheckStep

@@ -15,8 +15,15 @@ type MailState struct {
 	// Since is when it began; zero where that says nothing.
 	Since time.Time
 	// Advice is what to do, Command what to type for it elsewhere, Reply what
-	// the mail server said.
-	Advice, Command, Reply string
+	// the mail server said, Link its provider's page about that.
+	Advice, Command, Reply, Link string
+	// SignedIn is who signed in for a token; nil where nobody needs to.
+	SignedIn *MailSignedIn
+	// Today are the recipients of the last 24 hours, of PerDay at most; 0 where
+	// the provider sets no limit.
+	Today, PerDay int
+	// Browser is the address that the page was asked for by.
+	Browser string
 	// NextTry is when Sealpost tries by itself.
 	NextTry time.Time
 	// LastAccepted is when Server took a letter the last time.
@@ -31,8 +38,8 @@ type MailState struct {
 	Ends []MailEnd
 	// Notes are further sentences that an administrator should read.
 	Notes []string
-	// Act is the one button that mends it: "try", "resume", "release", "stop",
-	// or "" where there is none.
+	// Act is the one button that mends it: "signin", "try", "resume",
+	// "release", "stop", or "" where there is none.
 	Act string
 	// Moving tells that the state changes by itself, so that the page looks
 	// again.
@@ -55,6 +62,17 @@ func (s MailState) Next() *MailEnd {
 	return &s.Ends[0]
 }
 
+// Crowded tells how full the day is: "", "warn" or "bad".
+func (s MailState) Crowded() string {
+	switch {
+	case s.PerDay == 0 || s.Today*10 < s.PerDay*8:
+		return ""
+	case s.Today < s.PerDay:
+		return "warn"
+	}
+	return "bad"
+}
+
 // Took writes a short duration: "4 ms", "1.2 s".
 func Took(d time.Duration) string {
 	switch {
@@ -70,7 +88,13 @@ func Took(d time.Duration) string {
 
 // Said returns what a mail server said as a page shows it: one line, short,
 // nothing that moves the text around it.
-func Said(text string) string {
+func Said(text string) string { return oneLine(text, 300) }
+
+// SaidWhole is Said for an authority, whose sentences end in the ids that
+// support asks for.
+func SaidWhole(text string) string { return oneLine(text, 1500) }
+
+func oneLine(text string, most int) string {
 	text = strings.Map(func(r rune) rune {
 		switch {
 		case r < 0x20, r >= 0x7f && r < 0xa0, r == 0xfffd, r == 0x2028, r == 0x2029:
@@ -80,7 +104,6 @@ func Said(text string) string {
 		}
 		return r
 	}, text)
-	const most = 300
 	if all := []rune(text); len(all) > most {
 		return string(all[:most]) + "…"
 	}

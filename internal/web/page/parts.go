@@ -45,6 +45,10 @@ type Secret struct {
 	SetAt time.Time
 	// Action is "keep", "replace" or "clear", as it was chosen before.
 	Action string
+	// Kept tells that there is no sense in clearing it.
+	Kept bool
+	// File names a field for a file with the secret, which is a long text then.
+	File string
 }
 
 // Choice is a row of radio buttons.

@@ -27,7 +27,7 @@ export function copyButtons(root) {
     button.addEventListener("click", () => {
       const source = document.getElementById(button.dataset.copy ?? "");
       if (!source) return;
-      const text = source instanceof HTMLInputElement || source instanceof HTMLTextAreaElement ? source.value : source.textContent ?? "";
+      const text = source instanceof HTMLInputElement || source instanceof HTMLTextAreaElement ? source.value : source.innerText;
       void copyText(button, text, source);
     });
   }

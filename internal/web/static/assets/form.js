@@ -62,6 +62,8 @@ export function settled(form) { changed.delete(form); }
 
 /** @param {ParentNode} root */
 export function forms(root) {
+  // Where this page is: a provider sends the person back there, or not.
+  for (const field of root.querySelectorAll("input[data-origin]")) if (field instanceof HTMLInputElement) field.value = location.origin;
   for (const form of root.querySelectorAll("form")) {
     if (form.hasAttribute("data-guard")) {
       form.addEventListener("input", () => changed.add(form));

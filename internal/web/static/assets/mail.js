@@ -4,6 +4,7 @@
 
 import { attach } from "./sealpost.js";
 import { settled } from "./form.js";
+import { tokens } from "./oauth.js";
 
 const form = document.getElementById("settings");
 if (form instanceof HTMLFormElement) settings(form);
@@ -15,7 +16,7 @@ function settings(form) {
     const field = form.elements.namedItem(name);
     if (field instanceof RadioNodeList) return field.value;
     if (field instanceof HTMLInputElement) return field.type === "checkbox" ? String(field.checked) : field.value.trim();
-    return field instanceof HTMLSelectElement ? field.value : "";
+    return field instanceof HTMLSelectElement || field instanceof HTMLTextAreaElement ? field.value : "";
   };
   /** @param {string} name @param {string} text */
   const set = (name, text) => {
@@ -29,6 +30,7 @@ function settings(form) {
   suggestions(form, value, set, changed);
   accounts(form, value);
   accessURL(form);
+  tokens(form, value, set, changed);
   sending(form, changed);
 }
 
@@ -70,6 +72,9 @@ function suggestions(form, value, set, changed) {
       set("port", chip.dataset.port ?? "");
       set("security", chip.dataset.security ?? "");
       set("signin", chip.dataset.signin ?? "true");
+      if (chip.dataset.auth) set("auth", chip.dataset.auth);
+      else if (value("auth") === "oauth") set("auth", "typed");
+      if (chip.dataset.provider) set("provider", chip.dataset.provider);
       const hint = document.getElementById("preset-hint");
       if (hint) {
         hint.textContent = chip.dataset.hint ?? "";
@@ -84,25 +89,32 @@ function suggestions(form, value, set, changed) {
     });
   }
 
-  const bound = form.dataset.bound;
-  const rebound = document.getElementById("rebound");
-  if (!bound || !rebound) return;
+  for (const note of form.querySelectorAll("[data-bound]")) if (note instanceof HTMLElement && note.dataset.bound) bond(form, note, value, set);
+}
+
+/**
+ * Asks for a stored secret again as soon as it would go elsewhere.
+ * @param {HTMLFormElement} form @param {HTMLElement} note @param {Get} value @param {Put} set
+ */
+function bond(form, note, value, set) {
+  const by = (note.dataset.by ?? "").split(" ");
+  const secrets = note.dataset.secret === "client" ? ["client_secret", "client_key"] : [note.dataset.secret ?? ""];
   let asked = false;
   const compare = () => {
-    const now = ["host", "port", "security", "mechanism", "username"].map(value).join("\n");
-    const other = now !== bound || form.querySelector("[name=candidate]") !== null;
-    if (other && value("password_action") === "keep") {
-      set("password_action", "replace");
-      asked = true;
-    } else if (!other && asked && value("password") === "") {
-      set("password_action", "keep");
-      asked = false;
+    const now = by.map(value).join("\n");
+    const other = now !== note.dataset.bound || form.querySelector("[name=candidate]") !== null;
+    for (const name of secrets) {
+      if (other && value(`${name}_action`) === "keep") {
+        set(`${name}_action`, "replace");
+        asked = true;
+      } else if (!other && asked && value(name) === "") {
+        set(`${name}_action`, "keep");
+      }
     }
-    rebound.hidden = !other;
+    if (!other) asked = false;
+    note.hidden = !other;
   };
-  form.addEventListener("change", compare);
-  form.addEventListener("input", compare);
-  form.addEventListener("rebound", compare);
+  for (const event of ["change", "input", "rebound"]) form.addEventListener(event, compare);
 }
 
 /** Searches accounts while one types. @param {HTMLFormElement} form @param {Get} value */
@@ -167,23 +179,23 @@ function show(form, failure) {
   const rest = [];
   for (const { field, sentence } of failure.fields ?? []) {
     if (field === "own_password") document.getElementById("own")?.removeAttribute("hidden");
-    if (field === "password") choose(form, "password_action", "replace");
-    const input = document.getElementById(field === "account" ? "account_text" : field);
+    if (["password", "client_secret", "client_key"].includes(field)) choose(form, `${field}_action`, "replace");
+    const input = document.getElementById(field === "account" ? "account_text" : field) ?? form.querySelector(`input[name="${CSS.escape(field)}"]`);
     const box = input?.closest(".field");
     if (!(input instanceof HTMLElement) || !box || input.offsetParent === null && !input.closest("details")) {
       rest.push(sentence);
       continue;
     }
     input.closest("details")?.setAttribute("open", "");
-    document.getElementById(`${input.id}-invalid`)?.remove();
+    document.getElementById(`${field}-invalid`)?.remove();
     const p = document.createElement("p");
     p.className = "wrong";
-    p.id = `${input.id}-told`;
+    p.id = `${field}-told`;
     p.dataset.told = "";
     p.textContent = sentence;
     box.append(p);
     box.setAttribute("data-wrong", "");
-    input.setAttribute("aria-invalid", "true");
+    if (!(input instanceof HTMLInputElement && input.type === "radio")) input.setAttribute("aria-invalid", "true");
     input.setAttribute("aria-describedby", `${p.id} ${input.getAttribute("aria-describedby") ?? ""}`.trim());
     first ??= input;
   }
@@ -228,7 +240,7 @@ function sending(form, changed) {
   const part = (/** @type {string} */ id) => /** @type {HTMLElement} */ (document.getElementById(id));
   const steps = part("steps"), verdict = part("verdict"), transcript = part("transcript-box");
   const test = part("test"), cancel = part("cancel"), anyway = part("anyway");
-  const save = form.querySelector(".actions .btn.main");
+  const save = document.getElementById("save"), signIn = document.getElementById("signin");
   const token = form.elements.namedItem("test_token");
   if (!(token instanceof HTMLInputElement) || !(save instanceof HTMLElement)) return;
   /** @type {AbortController | null} */
@@ -241,7 +253,7 @@ function sending(form, changed) {
   // A test vouches for what was tested: a change ends that.
   form.addEventListener("input", (event) => {
     const at = event.target;
-    const harmless = at instanceof HTMLInputElement && ["sender_name", "reply_to", "access_url", "own_password", "account_text"].includes(at.name);
+    const harmless = at instanceof HTMLInputElement && ["sender_name", "reply_to", "access_url", "own_password", "account_text", "secret_ends", "redirect_path"].includes(at.name);
     if (!harmless) setToken("");
   });
 
@@ -333,12 +345,12 @@ function sending(form, changed) {
     }
   };
 
-  /** @param {string} act "save" or "anyway" */
-  const send = async (act) => {
+  /** @param {string} act "save" or "anyway" @param {string} [to] */
+  const send = async (act, to = "/admin/settings/mail") => {
     show(form, null);
     form.setAttribute("data-sent", "");
     try {
-      const response = await post("/admin/settings/mail", "application/json", { do: act });
+      const response = await post(to, "application/json", { do: act });
       if (response?.ok) {
         /** @type {{to: string}} */
         const answer = await response.json();
@@ -353,6 +365,10 @@ function sending(form, changed) {
         return;
       }
       show(form, failure);
+      if (failure.code === "sign_in_required") {
+        signIn?.parentElement?.removeAttribute("data-signed-in");
+        signIn?.focus();
+      }
     } finally {
       form.removeAttribute("data-sent");
     }
@@ -373,6 +389,8 @@ function sending(form, changed) {
       button.closest("li")?.remove();
       if (!form.querySelector("[name=candidate]")) part("candidates").replaceChildren();
       changed();
+    } else if (button === signIn) {
+      if (!form.hasAttribute("data-sent")) void send("save", "/admin/settings/mail/sign-in");
     } else if (button.value === "anyway") void send("anyway");
     else if (!form.hasAttribute("data-sent")) void send("save");
   }, true);
@@ -382,6 +400,7 @@ function sending(form, changed) {
     for (const li of steps.querySelectorAll("[data-is=run]")) li.remove();
   });
   downloads(document);
+  if (test.hasAttribute("data-now")) void run({});
 }
 
 /**
