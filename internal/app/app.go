@@ -6,12 +6,16 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/sealpost/sealpost/internal/actor"
 	"github.com/sealpost/sealpost/internal/audit"
@@ -23,7 +27,11 @@ import (
 	"github.com/sealpost/sealpost/internal/mail/capture"
 	"github.com/sealpost/sealpost/internal/mail/diagnose"
 	"github.com/sealpost/sealpost/internal/mail/letter"
+	"github.com/sealpost/sealpost/internal/mail/oauth"
 	"github.com/sealpost/sealpost/internal/mail/outbox"
+	"github.com/sealpost/sealpost/internal/mail/pace"
+	"github.com/sealpost/sealpost/internal/mail/token"
+	"github.com/sealpost/sealpost/internal/mail/verdict"
 	"github.com/sealpost/sealpost/internal/operator"
 	"github.com/sealpost/sealpost/internal/store"
 	"github.com/sealpost/sealpost/internal/vault"
@@ -38,8 +46,10 @@ const databaseFile = "sealpost.db"
 type Outside struct {
 	// Now is the clock of everything; nil means the real one.
 	Now func() time.Time
-	// MailRoots vouch for mail servers; nil means the system's.
+	// MailRoots vouch for mail servers and authorities; nil means the system's.
 	MailRoots *x509.CertPool
+	// Dial connects to mail servers and authorities; nil means the network.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
 // Options are what New needs beside the operator's configuration.
@@ -65,6 +75,9 @@ type App struct {
 	audit   *audit.Log
 	letters *letter.Catalogue
 	outbox  *outbox.Outbox
+	table   *verdict.Table
+	tokens  *token.Keeper
+	pace    *pace.Keeper
 	mail    *mail.Service
 	// capture is nil where the operator switched it off.
 	capture *capture.Mailbox
@@ -72,13 +85,15 @@ type App struct {
 	users   *identity.Service
 	vault   *vault.Service
 	door    *operator.Door
+	// grants and alerts count from the start, for whoever asks.
+	grants, alerts *prometheus.CounterVec
 	// metrics is nil where nobody asks for them.
 	metrics *metrics
 }
 
 // New opens the database and builds the domains.
 func New(ctx context.Context, cfg config.Config, o Options) (*App, error) {
-	a := &App{cfg: cfg, out: o.Outside, log: o.Log}
+	a := &App{cfg: cfg, out: o.Outside, log: o.Log, grants: newGrants(), alerts: newAlerts()}
 	if a.log == nil {
 		a.log = slog.Default()
 	}
@@ -149,10 +164,9 @@ func (a *App) build() (err error) {
 		a.capture = capture.New(capture.Config{DB: a.db, Keys: a.keys, Audit: a.audit, Log: a.log})
 	}
 	var late lateVault
-	a.mail = mail.New(mail.Config{
-		DB: a.db, Keys: a.keys, Audit: a.audit, Letters: a.letters, Gate: a.outbox, Secrets: &late, Prove: a.prove,
-		CaptureAddr: a.captureAddr, Deny: a.cfg.DenyMailTo, Roots: a.out.MailRoots, Now: a.out.Now, Log: a.log,
-	})
+	if err := a.buildMail(&late); err != nil {
+		return err
+	}
 	a.doctor, err = diagnose.New(diagnose.Config{Mail: a.mail, Letters: a.letters, DB: a.db, Now: a.out.Now, Note: a.noteTest})
 	if err != nil {
 		return err
@@ -179,10 +193,39 @@ func (a *App) build() (err error) {
 	return nil
 }
 
+// buildMail makes what knows the mail server, and those that give out tokens
+// for it.
+func (a *App) buildMail(secrets mail.Secrets) error {
+	authorities, err := oauth.NewAuthorities(a.cfg.OAuthAuthorities)
+	if err != nil {
+		return fault.Invalid("mail.oauth.authorities", "This is not a host like login.example.org, or one with its port.").Because(err)
+	}
+	var proxy *url.URL
+	if !a.cfg.OAuthProxy.IsZero() {
+		if proxy, err = url.Parse(a.cfg.OAuthProxy.Reveal()); err != nil {
+			return fault.Invalid("mail.oauth.proxy", "This is not the address of an HTTP proxy.") // which may hold a password
+		}
+	}
+	if a.table, err = verdict.New(); err != nil {
+		return err
+	}
+	client := oauth.NewClient(oauth.Config{Authorities: authorities, Roots: a.out.MailRoots, Proxy: proxy, Dial: a.out.Dial, Now: a.out.Now})
+	a.tokens = token.New(token.Config{DB: a.db, Keys: a.keys, Client: client, Now: a.out.Now, Log: a.log, Observe: func(e token.Event) {
+		a.grants.WithLabelValues(string(e.Provider), string(e.Grant), string(e.Outcome)).Inc()
+	}})
+	a.pace = pace.New(pace.Config{DB: a.db})
+	a.mail = mail.New(mail.Config{
+		DB: a.db, Keys: a.keys, Audit: a.audit, Letters: a.letters, Gate: a.outbox, Secrets: secrets, Prove: a.prove,
+		CaptureAddr: a.captureAddr, Deny: a.cfg.DenyMailTo, Roots: a.out.MailRoots, Dial: a.out.Dial, Now: a.out.Now, Log: a.log,
+		OAuth: client, Authorities: authorities, Tokens: a.tokens, Pace: a.pace, Table: a.table,
+	})
+	return nil
+}
+
 // sealedColumns are the columns of sealed values of all rooms: one that is
 // missing here could not be opened after the keys were rotated.
 func sealedColumns() []keyring.Column {
-	return slices.Concat(identity.SealedColumns(), mail.SealedColumns(), outbox.SealedColumns(), vault.SealedColumns(), capture.SealedColumns())
+	return slices.Concat(identity.SealedColumns(), mail.SealedColumns(), token.SealedColumns(), outbox.SealedColumns(), vault.SealedColumns(), capture.SealedColumns())
 }
 
 // prove asks whether by proved a moment ago who they are.
@@ -200,12 +243,22 @@ func (a *App) captureAddr() string {
 // Door returns the commands that a person at the machine's shell may give.
 func (a *App) Door() *operator.Door { return a.door }
 
-// Close closes the database.
+// closeWait is how long requests for tokens may take to end.
+const closeWait = 10 * time.Second
+
+// Close waits for requests for tokens under way, whose answers are stored, and
+// closes the database.
 func (a *App) Close() error {
 	if a.db == nil {
 		return nil
 	}
-	return a.db.Close()
+	var err error
+	if a.tokens != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), closeWait)
+		defer cancel()
+		err = a.tokens.Close(ctx)
+	}
+	return errors.Join(err, a.db.Close())
 }
 
 // bell wakes the delivery loop, once there is one.

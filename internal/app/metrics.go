@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"github.com/sealpost/sealpost/internal/mail"
 	"github.com/sealpost/sealpost/internal/mail/delivery"
 	"github.com/sealpost/sealpost/internal/mail/outbox"
+	"github.com/sealpost/sealpost/internal/mail/verdict"
 	"github.com/sealpost/sealpost/internal/server"
 	"github.com/sealpost/sealpost/internal/store"
 )
@@ -48,8 +50,20 @@ func newMetrics(a *App) *metrics {
 	}
 	m.registry.MustRegister(m.requests, m.seconds, m.attempts, m.waited,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		newMailCollector(a), a.events)
+		newMailCollector(a), a.events, a.grants, a.alerts)
 	return m
+}
+
+func newGrants() *prometheus.CounterVec {
+	return prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "sealpost_oauth_requests_total", Help: "Requests for tokens by who was asked, how, and what came of it.",
+	}, []string{"provider", "grant", "result"})
+}
+
+func newAlerts() *prometheus.CounterVec {
+	return prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "sealpost_alerts_total", Help: "Alerts to the webhook: posted, failed attempts, and given up after a day.",
+	}, []string{"result"})
 }
 
 // handler answers the monitor.
@@ -75,8 +89,10 @@ func (m *metrics) delivered(e delivery.Event) {
 
 // mailCollector asks for the state of mail when a monitor comes.
 type mailCollector struct {
-	app                                    *App
-	letters, oldest, state, accepted, ends *prometheus.Desc
+	app *App
+
+	letters, oldest, state, remedy, accepted, next, ends *prometheus.Desc
+	recipients, limit, token                             *prometheus.Desc
 }
 
 func newMailCollector(a *App) *mailCollector {
@@ -86,14 +102,20 @@ func newMailCollector(a *App) *mailCollector {
 			"Letters that wait, and those accepted, delayed and failed in the last 24 hours.", []string{"state"}, nil),
 		oldest:   prometheus.NewDesc("sealpost_letters_oldest_seconds", "Age of the oldest letter that waits.", nil, nil),
 		state:    prometheus.NewDesc("sealpost_mail_state", "1 for the state that mail is in.", []string{"state"}, nil),
+		remedy:   prometheus.NewDesc("sealpost_mail_remedy", "1 for what somebody must do so that mail leaves: sign in again, or change the settings.", []string{"remedy"}, nil),
 		accepted: prometheus.NewDesc("sealpost_mail_last_accepted_timestamp_seconds", "When the mail server last took a letter; 0 for never.", nil, nil),
-		ends:     prometheus.NewDesc("sealpost_mail_next_end_timestamp_seconds", "When the next certificate of the mail server ends; 0 for none known.", nil, nil),
+		next:     prometheus.NewDesc("sealpost_mail_next_end_timestamp_seconds", "When the next thing of the mail server ends; 0 for none known.", nil, nil),
+		ends:     prometheus.NewDesc("sealpost_mail_end_timestamp_seconds", "When a thing of the mail server ends, the first of its kind.", []string{"what"}, nil),
+		recipients: prometheus.NewDesc("sealpost_mail_recipients",
+			"Recipients that mail went to in the last 24 hours.", nil, nil),
+		limit: prometheus.NewDesc("sealpost_mail_recipients_limit", "Recipients a day that the mailbox takes; 0 for no limit known.", nil, nil),
+		token: prometheus.NewDesc("sealpost_oauth_token_timestamp_seconds", "When the provider last gave a token for the mailbox; 0 for never.", nil, nil),
 	}
 }
 
 // Describe names the metrics.
 func (c *mailCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.letters, c.oldest, c.state, c.accepted, c.ends} {
+	for _, d := range []*prometheus.Desc{c.letters, c.oldest, c.state, c.remedy, c.accepted, c.next, c.ends, c.recipients, c.limit, c.token} {
 		ch <- d
 	}
 }
@@ -149,11 +171,27 @@ func (c *mailCollector) collectState(gauge func(d *prometheus.Desc, v float64, l
 		gauge(c.state, v, s)
 	}
 	gauge(c.accepted, unix(h.Profile.LastAccepted))
+	for _, r := range []verdict.Remedy{verdict.RemedySignIn, verdict.RemedySettings} {
+		v := 0.0
+		if h.Profile.Remedy == r {
+			v = 1
+		}
+		gauge(c.remedy, v, string(r))
+	}
 	end := time.Time{}
 	if len(h.Ends) > 0 {
 		end = h.Ends[0].At
 	}
-	gauge(c.ends, unix(end))
+	gauge(c.next, unix(end))
+	for _, kind := range mail.EndKinds() {
+		// They are sorted: the first of a kind is the next one.
+		if i := slices.IndexFunc(h.Ends, func(e mail.End) bool { return e.Kind == kind }); i >= 0 {
+			gauge(c.ends, unix(h.Ends[i].At), string(kind))
+		}
+	}
+	gauge(c.recipients, float64(h.SentToday))
+	gauge(c.limit, float64(h.Profile.Limits().PerDay))
+	gauge(c.token, unix(h.OAuth.GotAt))
 }
 
 func unix(t time.Time) float64 {

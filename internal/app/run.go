@@ -16,7 +16,7 @@ import (
 	"github.com/sealpost/sealpost/internal/identity"
 	"github.com/sealpost/sealpost/internal/mail/delivery"
 	"github.com/sealpost/sealpost/internal/mail/trust"
-	"github.com/sealpost/sealpost/internal/mail/verdict"
+	"github.com/sealpost/sealpost/internal/notify"
 	"github.com/sealpost/sealpost/internal/operator"
 	"github.com/sealpost/sealpost/internal/server"
 	"github.com/sealpost/sealpost/internal/store"
@@ -55,6 +55,9 @@ type Running struct {
 	control   *operator.Server
 	engine    *delivery.Engine
 	loops     *worker.Group
+	reminders *notify.Reminders
+	// webhook is nil where nobody asks for alerts.
+	webhook   *notify.Webhook
 	setupLink string
 	// fingerprint is the self-signed certificate's; empty for another one.
 	fingerprint string
@@ -114,6 +117,9 @@ func (r *Running) start(ctx context.Context, cfg config.Config, o ServeOptions, 
 	if err := r.buildDelivery(ctx); err != nil {
 		return err
 	}
+	if err := r.buildNotify(); err != nil {
+		return err
+	}
 	if err := r.listen(ctx, o.Version); err != nil {
 		return err
 	}
@@ -159,13 +165,9 @@ func lockFolder(dir string) (*store.FileLock, error) {
 	return store.LockFile(filepath.Join(dir, lockFile), dir)
 }
 
-func (r *Running) buildDelivery(ctx context.Context) error {
+func (r *Running) buildDelivery(ctx context.Context) (err error) {
 	a := r.app
-	table, err := verdict.New()
-	if err != nil {
-		return err
-	}
-	c := delivery.Config{Mail: a.mail, Outbox: a.outbox, Table: table, Now: a.out.Now, Log: a.log}
+	c := delivery.Config{Mail: a.mail, Outbox: a.outbox, Table: a.table, Now: a.out.Now, Log: a.log}
 	if a.cfg.MetricsListen != "" {
 		a.metrics = newMetrics(a)
 		c.Observe = a.metrics.delivered
@@ -284,6 +286,9 @@ const (
 	// deliveryEvery is how long a letter of another node, or one put off, waits
 	// at most beyond its time.
 	deliveryEvery = time.Second
+	// keepAliveEvery is how often it is asked whether a sign-in at a provider
+	// was used within the day.
+	keepAliveEvery = time.Hour
 )
 
 func (r *Running) addLoops() {
@@ -293,6 +298,15 @@ func (r *Running) addLoops() {
 	r.loops.Add(worker.Loop{Name: "identity", Every: identity.SweepEvery, Run: func(ctx context.Context) (bool, error) {
 		return false, a.users.Sweep(ctx)
 	}})
+	r.loops.Add(worker.Loop{Name: "tokens", Every: keepAliveEvery, Run: func(ctx context.Context) (bool, error) {
+		return false, a.mail.KeepAlive(ctx)
+	}})
+	r.loops.Add(worker.Loop{Name: "reminders", Every: notify.RemindEvery, Run: func(ctx context.Context) (bool, error) {
+		return false, r.reminders.Run(ctx)
+	}})
+	if r.webhook != nil {
+		r.loops.Add(worker.Loop{Name: "alerts", Every: notify.FollowEvery, Run: r.webhook.Run})
+	}
 	r.loops.Add(worker.Loop{Name: "memory", Every: trimEvery, Run: trimMemory})
 	if a.capture != nil {
 		r.loops.Add(worker.Loop{Name: "capture", Every: upkeepEvery, Run: func(ctx context.Context) (bool, error) {

@@ -45,7 +45,12 @@ const (
 
 	RedirectOwn = profile.RedirectOwn
 	RedirectPMP = profile.RedirectPMP
+
+	EndServerCertificate = profile.EndServerCertificate
 )
+
+// EndKinds returns all things that end.
+func EndKinds() []profile.EndKind { return profile.EndKinds() }
 
 // Presets returns the providers in the order in which a form offers them.
 func Presets() []Preset { return profile.Presets() }

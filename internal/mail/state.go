@@ -80,10 +80,17 @@ func (s *Service) pause(tx *store.Tx, by actor.Actor, st *stored, p Problem) err
 	if err := s.gate.CloseGate(tx, gatePaused, p.Reason); err != nil || !fresh {
 		return err
 	}
-	return s.audit.Append(tx, by, audit.Event{
-		Action: "mail.paused", Kind: "mail_server", ID: st.ID, Name: st.Server(), Reason: p.Reason,
-		Detail: []audit.Detail{{Name: "server said", Value: p.Reply}},
+	tx.OnCommit(func() {
+		s.log.Error("mail is paused, letters wait", "server", st.Server(), "problem", p.Row, "reason", p.Reason, "said", p.Reply)
 	})
+	event := audit.Event{
+		Action: "mail.paused", Kind: "mail_server", ID: st.ID, Name: st.Server(), Reason: p.Reason,
+		Detail: []audit.Detail{{Name: "problem", Value: p.Row}, {Name: "server said", Value: p.Reply}, {Name: "what to do", Value: p.Advice}},
+	}
+	if p.Command != "" {
+		event.Detail = append(event.Detail, audit.Detail{Name: "command", Value: p.Command})
+	}
+	return s.audit.Append(tx, by, event)
 }
 
 // Troubled notes why the server cannot be used for the moment, while the

@@ -134,7 +134,7 @@ func (e *Engine) tookLetter(ctx context.Context, t mail.Transport, server *x509.
 	if !due {
 		return nil
 	}
-	return e.mail.Accepted(ctx, t, server)
+	return e.mail.Accepted(ctx, t, server, 1)
 }
 
 // spread returns d, up to a fifth shorter or longer, so that what failed

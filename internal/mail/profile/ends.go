@@ -10,10 +10,50 @@ import (
 	"github.com/sealpost/sealpost/internal/mail/trust"
 )
 
+// EndKind is the sort of thing that ends.
+type EndKind string
+
+// The things that end.
+const (
+	EndServerCertificate  EndKind = "server_certificate"
+	EndTrustedCertificate EndKind = "trusted_certificate"
+	EndClientSecret       EndKind = "client_secret"
+	EndClientCertificate  EndKind = "client_certificate"
+	EndSignIn             EndKind = "sign_in"
+)
+
+// EndKinds returns all of them.
+func EndKinds() []EndKind {
+	return []EndKind{EndServerCertificate, EndTrustedCertificate, EndClientSecret, EndClientCertificate, EndSignIn}
+}
+
 // End is something of the mail server that ends on a day.
 type End struct {
+	Kind EndKind
 	What string
 	At   time.Time
+	// Advice says how it is renewed, in a sentence or two.
+	Advice string
+}
+
+// advice says how something that ends is renewed without an interruption.
+func (p Profile) advice(k EndKind) string {
+	where := "at the provider"
+	if p.OAuth.Provider == oauth.Microsoft {
+		where = "in Microsoft Entra, under Certificates & secrets of the app registration,"
+	}
+	switch k {
+	case EndServerCertificate:
+		return "Whoever runs the mail server renews it there; nothing is to be done here if its authority stays the same. Large providers do so by themselves."
+	case EndTrustedCertificate:
+		return "Add the new certificate to those that are trusted for the mail server before the old one ends, and remove the old one afterwards."
+	case EndClientSecret:
+		return "Make a second client secret " + where + " and enter its value and its end in the mail server settings. The old one goes on working meanwhile, so that nothing stops; delete it afterwards."
+	case EndClientCertificate:
+		return "Add a second certificate " + where + " and enter it with its key in the mail server settings. The old one goes on working meanwhile, so that nothing stops; delete it afterwards."
+	default:
+		return "Sealpost uses the sign-in every day so that it does not end, and has not been able to for weeks. Look at what the mail server settings say, and sign in again there."
+	}
 }
 
 // Warn tells that the end is near: 30 days or less away at now.
@@ -32,27 +72,31 @@ const (
 // sign-in of a person was last used, zero where there is none.
 func (p Profile) Ends(anchors []trust.Anchor, refreshAt time.Time) []End {
 	var out []End
-	add := func(what string, at time.Time) {
+	add := func(k EndKind, what string, at time.Time) {
 		if !at.IsZero() {
-			out = append(out, End{what, at})
+			out = append(out, End{Kind: k, What: what, At: at, Advice: p.advice(k)})
 		}
 	}
-	add("The mail server's certificate", p.ServerCertificateEnds)
+	add(EndServerCertificate, "The mail server's certificate", p.ServerCertificateEnds)
 	for _, a := range anchors {
 		// A pin does not look at dates.
 		if c, err := x509.ParseCertificate(a.DER); err == nil && a.Mode == trust.ModeAnchor {
-			add("The trusted certificate "+trust.Describe(c).Subject, c.NotAfter)
+			add(EndTrustedCertificate, "The trusted certificate "+trust.Describe(c).Subject, c.NotAfter)
 		}
 	}
 	if p.Auth == AuthOAuth {
-		add("The "+p.OAuth.SecretName(), p.OAuth.SecretEnds)
+		kind := EndClientSecret
+		if p.OAuth.ClientAuth == oauth.ByCertificate {
+			kind = EndClientCertificate
+		}
+		add(kind, "The "+p.OAuth.SecretName(), p.OAuth.SecretEnds)
 	}
 	if p.WantsSignIn() && !refreshAt.IsZero() {
 		switch p.OAuth.Provider {
 		case oauth.Microsoft:
-			add("The sign-in at Microsoft, unless it is used", refreshAt.Add(microsoftIdle))
+			add(EndSignIn, "The sign-in at Microsoft (unless it is used)", refreshAt.Add(microsoftIdle))
 		case oauth.Google:
-			add("The sign-in at Google, unless it is used", refreshAt.Add(googleIdle))
+			add(EndSignIn, "The sign-in at Google (unless it is used)", refreshAt.Add(googleIdle))
 		}
 	}
 	slices.SortStableFunc(out, func(a, b End) int { return a.At.Compare(b.At) })
