@@ -114,12 +114,8 @@ func (n note) tokens() oauth.Tokens {
 
 // who is the name that signs in to the server.
 func (n note) who() string {
-	i := n.Identity
-	switch {
-	case i.Email != "" && !strings.Contains(i.Name, "@"):
-		return i.Email
-	case i.Name != "":
-		return i.Name
+	if n.Identity.Name != "" {
+		return n.Identity.Name
 	}
 	return n.Full.Mailbox
 }
@@ -298,7 +294,7 @@ func (s *Service) noted(ctx context.Context, by actor.Actor, id, stage string, b
 	}
 	err := s.db.View(ctx, func(tx *store.Tx) error {
 		w, err := selectWaiting(tx, id)
-		if fault.Is(err, fault.KindNotFound) || err == nil && (!w.mine(by, b, tx.Now()) || w.stage != stage) {
+		if fault.Is(err, fault.KindNotFound) || err == nil && (!w.mine(by, b, tx.Now()) || w.stage != stage || len(w.sealed) == 0) {
 			return errNoConsent
 		}
 		if err == nil {
@@ -343,7 +339,7 @@ func (s *Service) FinishConsent(ctx context.Context, by actor.Actor, cb Callback
 	}
 	tokens, err := s.exchange(ctx, cb, n)
 	if err != nil {
-		return Finished{}, s.refusedSignIn(ctx, by, n, err)
+		return Finished{ID: w.id}, s.refusedSignIn(ctx, by, w, n, err)
 	}
 	n.Access, n.Refresh, n.Expires, n.Granted, n.Identity = tokens.Access.Reveal(), tokens.Refresh.Reveal(), tokens.Expires, tokens.Scopes, tokens.Identity
 	n.OtherTenant = otherTenant(n.Full.Settings, tokens.Identity)
@@ -410,32 +406,25 @@ func (s *Service) exchange(ctx context.Context, cb Callback, n note) (oauth.Toke
 	}
 	tokens, err := s.client.Exchange(ctx, n.Full.Settings, n.Full.Credential(secret.New(n.Client)), n.consent(), n.RedirectURI, secret.New(code))
 	if err == nil && tokens.Refresh.IsZero() {
-		return tokens, errNoRefresh
+		return tokens, &oauth.Error{Stage: oauth.StageToken, Host: u.Host, Code: verdict.NoRefreshToken}
 	}
 	return tokens, err
 }
 
-var errNoRefresh = errors.New("the authority gave no refresh token")
-
-// refusedSignIn audits that a sign-in came to nothing and says why in words.
-func (s *Service) refusedSignIn(ctx context.Context, by actor.Actor, n note, cause error) error {
-	p := &Problem{Row: RowNoRefresh, Remedy: verdict.RemedySignIn, Reason: "The provider let you sign in for the moment only: it gave no refresh token."}
-	switch n.Full.Provider {
-	case oauth.Google:
-		p.Advice = "Remove Sealpost from the account's connected apps at myaccount.google.com/connections, and sign in again."
-	case oauth.Microsoft:
-		p.Advice = "Add the permission offline_access to the app and to the scopes, and sign in again."
-	default:
-		p.Advice = "Let the provider give refresh tokens, often by the scope offline_access, and sign in again."
+// refusedSignIn audits that a sign-in came to nothing and says why in words. The
+// settings are kept for a while: see [Service.BeginOnceMore].
+func (s *Service) refusedSignIn(ctx context.Context, by actor.Actor, w waiting, n note, cause error) error {
+	var e *oauth.Error
+	if !errors.As(cause, &e) {
+		return cause
 	}
-	if !errors.Is(cause, errNoRefresh) {
-		var e *oauth.Error
-		if !errors.As(cause, &e) {
-			return cause
+	p := s.tokenProblem(Profile{OAuth: n.Full, SenderAddress: n.SenderAddress, Host: n.Host, Auth: AuthOAuth, Kind: n.Kind}, e)
+	err := s.db.Update(ctx, func(tx *store.Tx) error {
+		if err := s.auditRefusal(tx, by, n, p.Reason, p.Reply); err != nil {
+			return err
 		}
-		p = s.tokenProblem(Profile{OAuth: n.Full, SenderAddress: n.SenderAddress, Host: n.Host, Auth: AuthOAuth, Kind: n.Kind}, e)
-	}
-	err := s.db.Update(ctx, func(tx *store.Tx) error { return s.auditRefusal(tx, by, n, p.Reason, p.Reply) })
+		return s.keepUnfinished(tx, w, n)
+	})
 	if err != nil {
 		return err
 	}

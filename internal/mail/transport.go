@@ -103,8 +103,6 @@ const (
 	RowNoCapture       = "no-capture"
 	// RowSignIn: nobody has signed in at the provider for these settings.
 	RowSignIn = "sign-in"
-	// RowNoRefresh: the provider gave a token for the moment only.
-	RowNoRefresh = "no-refresh-token"
 )
 
 // Open returns what is needed to send now. The account's password is read anew

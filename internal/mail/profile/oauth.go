@@ -48,6 +48,9 @@ type OAuth struct {
 	SecretEnds, SecretSetAt time.Time
 }
 
+// usualCloud is the key of Microsoft's worldwide cloud.
+const usualCloud = "global"
+
 // Authority returns p.OAuth with everything filled in that is used. The mailbox
 // is the sender unless one was typed.
 func (p Profile) Authority() OAuth {
@@ -137,11 +140,17 @@ func (c Change) oauth(p *Profile, was Profile, check *fault.Check, allowed oauth
 	} else {
 		check.That(o.Provider == oauth.Google || o.Provider == oauth.Generic, "provider", "Choose who gives out the tokens.")
 	}
-	if o.Provider != oauth.Microsoft {
+	switch {
+	case o.Provider != oauth.Microsoft:
 		o.Cloud, o.Tenant = "", ""
+	case o.Cloud == "":
+		o.Cloud = usualCloud
 	}
-	if o.Mailbox != "" {
-		o.Mailbox = mailbox(o.Mailbox, "mailbox", check)
+	switch {
+	case o.Grant == oauth.ServiceAccount:
+		o.ClientAuth = ""
+	case o.ClientAuth == "":
+		o.ClientAuth = oauth.BySecret
 	}
 	if o.Via == "" {
 		o.Via = ViaSMTP
@@ -150,6 +159,7 @@ func (c Change) oauth(p *Profile, was Profile, check *fault.Check, allowed oauth
 	if o.Via != ViaGraph {
 		o.GraphURL = ""
 	}
+	o.GraphURL = strings.TrimRight(o.GraphURL, "/")
 	if o.Grant == oauth.Consent {
 		if o.RedirectPath == "" {
 			o.RedirectPath = RedirectOwn
@@ -166,7 +176,7 @@ func (c Change) oauth(p *Profile, was Profile, check *fault.Check, allowed oauth
 	full.Settings.Check(check, allowed)
 	if o.Via == ViaGraph {
 		u, err := url.Parse(full.GraphURL)
-		check.That(err == nil && full.GraphURL != "" && allowed.Allows(u), "graph_url", "Tokens go to the addresses of Microsoft Graph alone, or to those that who runs Sealpost allowed.")
+		check.That(err == nil && full.GraphURL != "" && u.RawQuery == "" && allowed.Allows(u), "graph_url", "Tokens go to the addresses of Microsoft Graph alone, or to those that who runs Sealpost allowed.")
 		p.toGraph(u)
 	}
 }
@@ -188,7 +198,11 @@ func (c Change) microsoft(check *fault.Check) Change {
 	if c.Port == 0 {
 		c.Port = 587
 	}
-	if cloud, ok := oauth.CloudOf(c.OAuth.Cloud); ok && strings.TrimSpace(c.Host) == "" {
+	key := c.OAuth.Cloud
+	if key == "" {
+		key = usualCloud
+	}
+	if cloud, ok := oauth.CloudOf(key); ok && strings.TrimSpace(c.Host) == "" {
 		c.Host = cloud.SMTPHost
 	}
 	if c.OAuth.Via != ViaGraph {

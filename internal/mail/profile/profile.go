@@ -171,6 +171,18 @@ func (p Profile) google() bool {
 	return p.Kind == KindSMTP && (verdict.Provider(p.Host) == "google" || p.Auth == AuthOAuth && p.OAuth.Provider == oauth.Google)
 }
 
+// Provider names who stands behind the mail server, as package verdict does, or
+// is "". The settings know it where the host has a name of its own.
+func (p Profile) Provider() string {
+	switch {
+	case p.Microsoft():
+		return "microsoft"
+	case p.google():
+		return "google"
+	}
+	return verdict.Provider(p.Host)
+}
+
 // Exposed tells that letters, and the links in them, travel without encryption
 // to another machine.
 func (p Profile) Exposed() bool {
