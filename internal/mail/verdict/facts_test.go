@@ -357,11 +357,24 @@ func TestConnectionsThatFail(t *testing.T) {
 	}
 }
 
+// Who knows the provider better than by the host's name gets its rows.
+func TestTheProviderMayBeKnownOtherwise(t *testing.T) {
+	tab := table(t)
+	e := reply(smtp.StageAuth, "535 5.7.3 Authentication unsuccessful")
+	e.Bearer = true
+	if got := tab.DecideFrom(e, "microsoft"); got.Row != "ms-auth-token" {
+		t.Errorf("got %+v", got)
+	}
+	if got := tab.Decide(e, "mail.example.org"); got.Row != "auth-refused-token" {
+		t.Errorf("control: got %+v", got)
+	}
+}
+
 // Providers are known by the end of the whole name, not by words in it.
 func TestProviders(t *testing.T) {
 	for host, want := range map[string]string{
 		"smtp.office365.com": "microsoft", "SMTP.Office365.com": "microsoft", "smtp.office365.us": "microsoft", "outlook-dod.office365.us": "microsoft",
-		"smtp-mail.outlook.com": "microsoft", "example-org.mail.protection.outlook.com": "microsoft", "smtp.partner.outlook.cn": "microsoft",
+		"smtp-mail.outlook.com": "microsoft", "example-org.mail.protection.outlook.com": "microsoft", "smtp.partner.outlook.cn": "microsoft", "smtp.hve.mx.microsoft": "microsoft", "evil-mx.microsoft": "",
 		"smtp.gmail.com": "google", "smtp-relay.gmail.com": "google", "smtp.zoho.com": "zoho", "smtp.zoho.in": "zoho",
 		"smtp.gmail.com.evil.example": "", "notgmail.com": "", "gmail.com.example.org": "", "": "", "192.0.2.1": "",
 	} {

@@ -239,14 +239,18 @@ func Provider(host string) string {
 const stageGraph smtp.Stage = "graph"
 
 // Decide says what err, an *smtp.Error from a server at host, means.
-func (t *Table) Decide(err error, host string) Verdict {
+func (t *Table) Decide(err error, host string) Verdict { return t.DecideFrom(err, Provider(host)) }
+
+// DecideFrom says what err, an *smtp.Error from a server of the provider, means.
+// It is for callers who know the provider better than by a host name.
+func (t *Table) DecideFrom(err error, provider string) Verdict {
 	var e *smtp.Error
 	if !errors.As(err, &e) {
 		return Verdict{Act: Retry, Server: true, Meaning: "Sealpost could not use the mail server.", Mend: "Look into the log.", Row: "internal"}
 	}
 	var v Verdict
 	if e.Kind == smtp.KindReply {
-		v = t.reply(e, Provider(host))
+		v = t.reply(e, provider)
 	} else {
 		v = class(e)
 	}
