@@ -249,6 +249,9 @@ func (k *Keeper) Try(ctx context.Context, s Source) (Access, error) {
 		}
 		return Access{Token: t.Access, Expires: t.Expires, Scopes: granted(t, s.Settings.Scopes)}, nil
 	}
+	if s.ProfileID == "" {
+		return Access{}, ErrSignIn // a profile that was never saved
+	}
 	if err := s.check(); err != nil {
 		return Access{}, err
 	}
@@ -271,9 +274,6 @@ func (k *Keeper) Try(ctx context.Context, s Source) (Access, error) {
 // there is already, and keeps what comes if the row is for these settings. An
 // error says that the credential must not be stored.
 func (k *Keeper) Prove(ctx context.Context, s Source) error {
-	if err := s.check(); err != nil {
-		return err
-	}
 	if s.person() {
 		return k.force(ctx, s, 0)
 	}

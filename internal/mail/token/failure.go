@@ -4,12 +4,10 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/sealpost/sealpost/internal/mail/oauth"
-	"github.com/sealpost/sealpost/internal/secret"
 )
 
 const (
@@ -80,19 +78,4 @@ func (r row) failed(now time.Time) *oauth.Error {
 		e.Err = errors.New(s.Cause)
 	}
 	return e
-}
-
-// silenced returns the failure without any of the secrets that were sent: an
-// authority may repeat in its words what it was asked.
-func silenced(e *oauth.Error, secrets ...secret.Value) *oauth.Error {
-	clean := *e
-	if e.Err != nil {
-		clean.Err = e.Err
-	}
-	for _, v := range slices.DeleteFunc(secrets, secret.Value.IsZero) {
-		for _, text := range []*string{&clean.Code, &clean.Suberror, &clean.Text, &clean.TraceID, &clean.CorrelationID} {
-			*text = strings.ReplaceAll(*text, v.Reveal(), secret.Redacted)
-		}
-	}
-	return &clean
 }

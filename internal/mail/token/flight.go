@@ -168,7 +168,7 @@ func (k *Keeper) lease(tx *store.Tx, e errand) (h hold, taken bool, err error) {
 	}
 	now := tx.Now()
 	switch {
-	case !opens && e.person():
+	case e.person() && (!opens || st.refresh.IsZero()):
 		return hold{}, false, ErrSignIn
 	case !opens:
 		if r, taken, err = k.begin(tx, e.Source, r); err != nil || taken {

@@ -1,0 +1,610 @@
+package token_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sealpost/sealpost/internal/fault"
+	"github.com/sealpost/sealpost/internal/mail/oauth"
+	"github.com/sealpost/sealpost/internal/mail/token"
+	"github.com/sealpost/sealpost/internal/secret"
+	"github.com/sealpost/sealpost/internal/store"
+)
+
+// While one node asks, the other goes on with the token that lives.
+func TestOthersGoOnWhileOneAsks(t *testing.T) {
+	each(t, func(t *testing.T, r *rig) {
+		s := r.source()
+		r.one.signIn(s)
+		old := r.two.access(s)
+		r.clock.Advance(56 * time.Minute)
+		r.authority.hold()
+		asking := r.one.begin(t.Context(), s)
+		<-r.authority.arrived
+		if got := r.two.access(s); got.Version != old.Version {
+			t.Errorf("the other node got version %d, want %d", got.Version, old.Version)
+		}
+		if got := r.one.access(s); got.Version != old.Version {
+			t.Errorf("the same node got version %d, want %d", got.Version, old.Version)
+		}
+		r.authority.release()
+		if got := <-asking; got.err != nil || got.access.Version <= old.Version {
+			t.Errorf("the one who asked: got %v", got)
+		}
+		r.requests(1, "in all")
+	})
+}
+
+// A node that dies while it holds the lease holds up the others until the lease
+// ends, and no longer.
+func TestTheHolderOfTheLeaseDies(t *testing.T) {
+	each(t, func(t *testing.T, r *rig) {
+		s := r.source()
+		r.one.signIn(s)
+		r.clock.Advance(56 * time.Minute)
+		dead := func() {
+			r.exec(`UPDATE mail_token SET lease = 'dead', lease_until = $1`, store.Micros(r.clock.Now().Add(30*time.Second)))
+		}
+		dead()
+		old := r.two.access(s)
+		r.requests(0, "while the token lives and somebody asks")
+		r.clock.Advance(31 * time.Second)
+		if got := r.two.access(s); got.Version <= old.Version {
+			t.Errorf("when the lease has ended: got version %d after %d", got.Version, old.Version)
+		}
+
+		r.clock.Advance(2 * time.Hour)
+		dead()
+		waiting := r.two.begin(t.Context(), s)
+		r.clock.Advance(31 * time.Second)
+		if got := <-waiting; got.err != nil {
+			t.Errorf("without a token that lives: got %v", got.err)
+		}
+		r.requests(2, "one for each token")
+
+		// A lease from a time when the clock was wrong is none.
+		r.clock.Advance(2 * time.Hour)
+		r.exec(`UPDATE mail_token SET lease = 'dead', lease_until = $1`, store.Micros(r.clock.Now().Add(time.Hour)))
+		r.one.access(s)
+		// Nor is a wait.
+		r.clock.Advance(2 * time.Hour)
+		r.exec(`UPDATE mail_token SET retry_at = $1`, store.Micros(r.clock.Now().Add(1000*time.Hour)))
+		r.one.access(s)
+	})
+}
+
+// A node was stopped between the authority's answer and the database, and comes
+// back when another one has stored newer tokens.
+func TestAStoppedNodeComesBackTooLate(t *testing.T) {
+	each(t, func(t *testing.T, r *rig) {
+		s := r.source()
+		r.one.signIn(s)
+		r.clock.Advance(2 * time.Hour)
+		r.authority.hold()
+		stopped := r.one.begin(t.Context(), s)
+		<-r.authority.arrived
+		r.clock.Advance(31 * time.Second)
+		other := r.two.begin(t.Context(), s)
+		<-r.authority.arrived
+		// Which of the two answers goes out first is not known here, so that
+		// both orders are met; what must hold is the same.
+		r.authority.release()
+		r.authority.release()
+		a, b := <-stopped, <-other
+		if a.err != nil || b.err != nil {
+			t.Fatalf("got %v and %v", a.err, b.err)
+		}
+		now := r.one.access(s)
+		if a.access.Version != now.Version || b.access.Version != now.Version {
+			t.Errorf("got versions %d and %d, want %d", a.access.Version, b.access.Version, now.Version)
+		}
+		r.requests(2, "both asked")
+		r.clock.Advance(2 * time.Hour)
+		r.authority.release()
+		r.two.access(s)
+	})
+}
+
+// A sign-in is newer than whatever was asked before it.
+func TestASignInWhileANodeAsks(t *testing.T) {
+	each(t, func(t *testing.T, r *rig) {
+		s := r.source()
+		r.one.signIn(s)
+		r.clock.Advance(2 * time.Hour)
+		r.authority.hold()
+		asking := r.one.begin(t.Context(), s)
+		<-r.authority.arrived
+		again := r.two.signIn(s)
+		r.authority.release()
+		if got := <-asking; got.err != nil || !got.access.Token.Equal(again.Access) {
+			t.Errorf("got %v, %v, want the token of the sign-in", short(got.access.Token), got.err)
+		}
+		// Also one after which everything was made anew.
+		r.clock.Advance(2 * time.Hour)
+		asking = r.one.begin(t.Context(), s)
+		<-r.authority.arrived
+		r.two.update(func(tx *store.Tx) error { return r.two.keeper.Drop(tx, s.ProfileID) })
+		again = r.two.signIn(s)
+		r.authority.release()
+		if got := <-asking; got.err != nil || !got.access.Token.Equal(again.Access) {
+			t.Errorf("after a drop: got %v, %v, want the token of the sign-in", short(got.access.Token), got.err)
+		}
+	})
+}
+
+func TestTokensDroppedWhileANodeAsks(t *testing.T) {
+	each(t, func(t *testing.T, r *rig) {
+		s := r.source()
+		r.one.signIn(s)
+		r.clock.Advance(2 * time.Hour)
+		r.authority.hold()
+		asking := r.one.begin(t.Context(), s)
+		<-r.authority.arrived
+		r.two.update(func(tx *store.Tx) error { return r.two.keeper.Drop(tx, s.ProfileID) })
+		r.authority.release()
+		if got := <-asking; !errors.Is(got.err, token.ErrSignIn) {
+			t.Errorf("got %v, %v", got.access, got.err)
+		}
+		if f := r.two.facts(); f != (token.Facts{}) {
+			t.Errorf("the tokens are back: %+v", f)
+		}
+	})
+}
+
+// The answer to a refresh is lost. At Microsoft the refresh token that was sent
+// stays good.
+func TestALostAnswer(t *testing.T) {
+	each(t, func(t *testing.T, r *rig) {
+		s := r.source()
+		r.one.signIn(s)
+		r.authority.drop = 1
+		r.clock.Advance(56 * time.Minute)
+		r.one.access(s) // the old one lives
+		r.requests(1, "the answer was lost")
+		r.clock.Advance(31 * time.Second)
+		r.two.access(s)
+		if got, want := r.authority.sent(), "refresh-2 refresh-2"; got != want {
+			t.Errorf("refresh tokens used: got %q, want %q", got, want)
+		}
+		r.clock.Advance(2 * time.Hour)
+		r.one.access(s)
+	})
+}
+
+// An authority that ends a refresh token with its use has ended the only one we
+// have when its answer is lost. All is tried, once, and then a person is asked.
+func TestALostAnswerAtAStrictAuthority(t *testing.T) {
+	each(t, func(t *testing.T, r *rig) {
+		s := r.source()
+		r.authority.strict = true
+		r.one.signIn(s)
+		r.clock.Advance(2 * time.Hour)
+		r.one.access(s) // refresh-2 becomes refresh-4
+		r.clock.Advance(2 * time.Hour)
+		r.authority.drop = 1
+		if e := r.one.refusal(s); e.Stage != oauth.StageReach {
+			t.Errorf("the lost answer: got %v", e)
+		}
+		for range 2 {
+			r.clock.Advance(31 * time.Second)
+			if e := r.two.refusal(s); e.Code != "invalid_grant" {
+				t.Errorf("got %v", e)
+			}
+		}
+		if got, want := r.authority.sent(), "refresh-2 refresh-4 refresh-4 refresh-2 refresh-4"; got != want {
+			t.Errorf("refresh tokens used:\ngot  %q\nwant %q", got, want)
+		}
+		r.one.signIn(s)
+		r.two.access(s)
+	})
+}
+
+// An authority that took back what it gave last gets what it knows.
+func TestTheRefreshTokenBeforeIsKeptOnce(t *testing.T) {
+	each(t, func(t *testing.T, r *rig) {
+		s := r.source()
+		r.one.signIn(s)
+		r.clock.Advance(2 * time.Hour)
+		r.one.access(s)
+		r.authority.set(func() { delete(r.authority.valid, "refresh-"+canary+"-4") })
+		r.clock.Advance(2 * time.Hour)
+		// The second try may not be answered; that does not use it up.
+		r.authority.refuse = []refusal{{400, `{"error":"invalid_grant"}`, ""}, {503, `{"error":"server_error"}`, ""}}
+		if e := r.one.refusal(s); e.Status != 503 {
+			t.Errorf("got %v", e)
+		}
+		r.clock.Advance(31 * time.Second)
+		r.two.access(s)
+		r.clock.Advance(2 * time.Hour)
+		r.two.access(s)
+		if got, want := r.authority.sent(), "refresh-2 refresh-4 refresh-2 refresh-4 refresh-2 refresh-6"; got != want {
+			t.Errorf("refresh tokens used:\ngot  %q\nwant %q", got, want)
+		}
+	})
+}
+
+func TestAnAuthorityThatDoesNotRotate(t *testing.T) {
+	each(t, func(t *testing.T, r *rig) {
+		s := r.source()
+		r.authority.keeps = true
+		r.one.signIn(s)
+		for range 3 {
+			r.clock.Advance(2 * time.Hour)
+			r.one.access(s)
+		}
+		if got, want := r.authority.sent(), "refresh-2 refresh-2 refresh-2"; got != want {
+			t.Errorf("refresh tokens used: got %q, want %q", got, want)
+		}
+	})
+}
+
+// A lease that was taken over although its holder lived: the answer of the
+// first is kept, and the second, whose refresh token died meanwhile, uses it.
+func TestTwoAskAStrictAuthority(t *testing.T) {
+	each(t, func(t *testing.T, r *rig) {
+		s := r.source()
+		r.authority.strict = true
+		r.one.signIn(s)
+		r.clock.Advance(2 * time.Hour)
+		r.authority.hold()
+		first := r.one.begin(t.Context(), s)
+		<-r.authority.arrived
+		r.clock.Advance(31 * time.Second)
+		// The second is refused while the first is still on its way.
+		second := r.two.begin(t.Context(), s)
+		<-r.authority.arrived
+		r.authority.release()
+		r.authority.release()
+		a, b := <-first, <-second
+		if a.err != nil {
+			t.Errorf("the first: %v", a.err)
+		}
+		if b.err == nil && b.access.Version != a.access.Version {
+			t.Errorf("the second: got version %d, want %d", b.access.Version, a.access.Version)
+		}
+		// Whatever the second heard, the channel lives on both nodes.
+		if got := r.two.access(s); got.Version != a.access.Version {
+			t.Errorf("then: got version %d, want %d", got.Version, a.access.Version)
+		}
+		r.clock.Advance(2 * time.Hour)
+		r.authority.release()
+		r.two.access(s)
+	})
+}
+
+// A good answer that cannot be stored is neither lost nor used.
+func TestAnAnswerThatCannotBeStored(t *testing.T) {
+	each(t, func(t *testing.T, r *rig) {
+		s := r.source()
+		r.authority.strict = true
+		r.one.signIn(s)
+		old := r.one.access(s)
+		mend := r.breakStoring()
+		r.clock.Advance(56 * time.Minute)
+		for range 3 {
+			if got := r.one.access(s); got.Version != old.Version {
+				t.Errorf("while it cannot be stored: got version %d, want %d", got.Version, old.Version)
+			}
+		}
+		r.clock.Advance(10 * time.Minute)
+		for range 2 {
+			if got, err := r.one.keeper.Access(t.Context(), s); err == nil || !got.Token.IsZero() {
+				t.Errorf("when the old one has ended: got %v, %v", got, err)
+			}
+		}
+		r.must(r.one.keeper.KeepAlive(noError(t, r.one.keeper.KeepAlive(t.Context(), s)), r.application()))
+		r.requests(1, "the refresh token that was sent is not sent again")
+		mend()
+		if got := r.one.access(s); short(got.Token) != "access-3" || got.Expires.Sub(r.clock.Now()) != 50*time.Minute {
+			t.Errorf("when it can: got %s, which ends in %v", short(got.Token), got.Expires.Sub(r.clock.Now()))
+		}
+		r.two.access(s)
+		r.requests(1, "the answer was kept")
+		r.clock.Advance(2 * time.Hour)
+		r.two.access(s)
+		if got, want := r.authority.sent(), "refresh-2 refresh-4"; got != want {
+			t.Errorf("refresh tokens used: got %q, want %q", got, want)
+		}
+	})
+}
+
+// noError wants err to be one, and returns a context to go on with.
+func noError(t *testing.T, err error) context.Context {
+	t.Helper()
+	if err == nil {
+		t.Error("what cannot be stored was not reported")
+	}
+	return t.Context()
+}
+
+// What waits to be stored is stored when the process ends in order.
+func TestCloseStoresWhatWaits(t *testing.T) {
+	each(t, func(t *testing.T, r *rig) {
+		s := r.source()
+		r.authority.strict = true
+		r.one.signIn(s)
+		r.clock.Advance(56 * time.Minute)
+		mend := r.breakStoring()
+		r.one.access(s)
+		if err := r.one.keeper.Close(t.Context()); err == nil {
+			t.Error("Close said nothing of what it could not store")
+		}
+		mend()
+		r.must(r.one.keeper.Close(t.Context()))
+		if got := r.two.access(s); short(got.Token) != "access-3" {
+			t.Errorf("got %s", short(got.Token))
+		}
+		r.requests(1, "in all")
+	})
+}
+
+// An answer that waits is worth nothing once somebody has signed in.
+func TestASignInWhileAnAnswerWaits(t *testing.T) {
+	each(t, func(t *testing.T, r *rig) {
+		s := r.source()
+		r.one.signIn(s)
+		r.clock.Advance(56 * time.Minute)
+		mend := r.breakStoring()
+		r.one.access(s)
+		mend()
+		again := r.two.signIn(s)
+		if got := r.one.access(s); !got.Token.Equal(again.Access) {
+			t.Errorf("got %s, want %s", short(got.Token), short(again.Access))
+		}
+		r.requests(1, "in all")
+	})
+}
+
+// The caller goes; the answer is stored all the same.
+func TestTheAskingOutlivesItsCaller(t *testing.T) {
+	each(t, func(t *testing.T, r *rig) {
+		s := r.source()
+		r.authority.strict = true
+		r.one.signIn(s)
+		r.clock.Advance(2 * time.Hour)
+		r.authority.hold()
+		ctx, cancel := context.WithCancel(t.Context())
+		asking := r.one.begin(ctx, s)
+		<-r.authority.arrived
+		cancel()
+		if got := <-asking; !errors.Is(got.err, context.Canceled) {
+			t.Errorf("got %v", got.err)
+		}
+		proving, stop := context.WithCancel(t.Context())
+		stop()
+		if err := r.one.keeper.Prove(proving, s); !errors.Is(err, context.Canceled) {
+			t.Errorf("Prove: got %v", err)
+		}
+		late, end := context.WithCancel(t.Context())
+		end()
+		if err := r.one.keeper.Close(late); !errors.Is(err, context.Canceled) {
+			t.Errorf("Close did not wait: %v", err)
+		}
+		r.authority.release()
+		r.must(r.one.keeper.Close(t.Context()))
+		r.authority.release() // for whoever asks after all
+		if got := r.two.access(s); short(got.Token) != "access-3" {
+			t.Errorf("got %s", short(got.Token))
+		}
+		r.requests(1, "in all")
+	})
+}
+
+func TestAClosedKeeperAsksNobody(t *testing.T) {
+	each(t, func(t *testing.T, r *rig) {
+		s := r.source()
+		r.one.signIn(s)
+		r.clock.Advance(56 * time.Minute)
+		r.must(r.one.keeper.Close(t.Context()))
+		r.one.access(s)
+		if err := r.one.keeper.Prove(t.Context(), s); !fault.Is(err, fault.KindUnavailable) {
+			t.Errorf("Prove: got %v", err)
+		}
+		r.clock.Advance(time.Hour)
+		if _, err := r.one.keeper.Access(t.Context(), s); !fault.Is(err, fault.KindUnavailable) {
+			t.Errorf("got %v", err)
+		}
+		r.requests(0, "after Close")
+	})
+}
+
+// Somebody who waits for another node's lease does not hold up the end.
+func TestCloseEndsTheWaitForALease(t *testing.T) {
+	each(t, func(t *testing.T, r *rig) {
+		s := r.source()
+		r.one.signIn(s)
+		r.clock.Advance(2 * time.Hour)
+		r.exec(`UPDATE mail_token SET lease = 'other', lease_until = $1`, store.Micros(r.clock.Now().Add(30*time.Second)))
+		waiting := r.one.begin(t.Context(), s)
+		r.must(r.one.keeper.Close(t.Context()))
+		if got := <-waiting; !fault.Is(got.err, fault.KindUnavailable) {
+			t.Errorf("got %v", got.err)
+		}
+	})
+}
+
+// A secret that was replaced does not inherit what the old one met.
+func TestAnAskingWithAnotherSecret(t *testing.T) {
+	each(t, func(t *testing.T, r *rig) {
+		s := r.source()
+		r.one.signIn(s)
+		r.clock.Advance(2 * time.Hour)
+		old := s
+		old.Credential.Secret = secret.New("expired")
+		r.authority.hold()
+		first := r.one.begin(t.Context(), old)
+		<-r.authority.arrived
+		second := r.one.begin(t.Context(), s)
+		r.authority.release()
+		r.authority.release()
+		var e *oauth.Error
+		if got := <-first; !errors.As(got.err, &e) || e.Code != "invalid_client" {
+			t.Errorf("the old secret: got %v", got.err)
+		}
+		// What the old one met is noted for half a minute, which the new one
+		// hears of unless it came first.
+		if got := <-second; got.err != nil && !errors.As(got.err, &e) {
+			t.Errorf("the new secret: got %v", got.err)
+		}
+		r.clock.Advance(31 * time.Second)
+		r.authority.release()
+		r.one.access(s)
+	})
+}
+
+func TestFailuresMakeFewRequests(t *testing.T) {
+	busy := refusal{503, `{"error":"temporarily_unavailable","error_description":"busy"}`, ""}
+	after := func(seconds string) refusal { return refusal{429, `{"error":"temporarily_unavailable"}`, seconds} }
+	denied := refusal{400, `{"error":"invalid_grant","error_description":"AADSTS50173"}`, ""}
+	each(t, func(t *testing.T, r *rig) {
+		s := r.source()
+		for _, tt := range []struct {
+			name    string
+			refuse  refusal
+			waits   []time.Duration
+			outcome token.Outcome
+		}{
+			{"busy", busy, []time.Duration{30 * time.Second, time.Minute, 2 * time.Minute, 5 * time.Minute, 5 * time.Minute}, token.Failed},
+			{"busy for a time", after("600"), []time.Duration{10 * time.Minute, 10 * time.Minute}, token.Failed},
+			{"busy for too long", after("864000"), []time.Duration{time.Hour, time.Hour}, token.Failed},
+			{"refused", denied, []time.Duration{30 * time.Second, 30 * time.Second, 30 * time.Second}, token.Refused},
+		} {
+			r.one.signIn(s)
+			r.clock.Advance(2 * time.Hour)
+			before := r.authority.requests()
+			for i, wait := range tt.waits {
+				r.authority.set(func() { r.authority.refuse = []refusal{tt.refuse} })
+				first := r.one.refusal(s)
+				r.clock.Advance(wait - time.Second)
+				for _, n := range []*node{r.one, r.two} {
+					e := n.refusal(s)
+					if e.Code != first.Code || e.Status != first.Status || e.Text != first.Text || e.Host != first.Host || e.RetryAfter != time.Second {
+						t.Errorf("%s, wait %d: got %+v\nwant %+v", tt.name, i, e, first)
+					}
+				}
+				r.requests(before+i+1, tt.name+": nobody asks again before its time")
+				r.clock.Advance(time.Second)
+			}
+			if got := r.one.last(); got.Outcome != tt.outcome || got.ProfileID != s.ProfileID || got.Grant != oauth.Consent {
+				t.Errorf("%s: event: got %+v", tt.name, got)
+			}
+			r.one.access(s)
+			if got := r.one.last(); got.Outcome != token.Got {
+				t.Errorf("%s: last event: got %+v", tt.name, got)
+			}
+			// The next failure is the first of a new row.
+			r.clock.Advance(2 * time.Hour)
+			r.authority.set(func() { r.authority.refuse = []refusal{busy} })
+			r.one.refusal(s)
+			r.clock.Advance(31 * time.Second)
+			r.one.access(s)
+		}
+	})
+}
+
+// A refresh that fails early costs nothing while the old token lives.
+func TestAnEarlyFailureGoesByUnnoticed(t *testing.T) {
+	each(t, func(t *testing.T, r *rig) {
+		s := r.source()
+		r.one.signIn(s)
+		old := r.one.access(s)
+		r.clock.Advance(56 * time.Minute)
+		r.authority.refuse = []refusal{{500, `nothing to read`, ""}, {400, `{"error":"invalid_client"}`, ""}}
+		for range 5 {
+			for _, n := range []*node{r.one, r.two} {
+				if got := n.access(s); got.Version != old.Version {
+					t.Errorf("got version %d, want %d", got.Version, old.Version)
+				}
+			}
+		}
+		r.requests(1, "then it waits")
+		r.clock.Advance(31 * time.Second)
+		r.two.access(s)
+		r.one.access(s)
+		r.requests(2, "then it waits again")
+		r.clock.Advance(10 * time.Minute)
+		if got := r.one.access(s); got.Version <= old.Version {
+			t.Errorf("got version %d after %d", got.Version, old.Version)
+		}
+	})
+}
+
+// An authority whose tokens end before anybody can use them is not asked for
+// ever, and no such token is given.
+func TestTokensThatEndAtOnce(t *testing.T) {
+	each(t, func(t *testing.T, r *rig) {
+		s := r.source()
+		r.one.signIn(s)
+		r.clock.Advance(2 * time.Hour)
+		r.authority.life = 1
+		r.authority.hold()
+		asking := r.one.begin(t.Context(), s)
+		for {
+			select {
+			case <-r.authority.arrived:
+				// The client reckons from the time at which it reads the answer,
+				// so that the end must be near before.
+				r.authority.release()
+				r.clock.Advance(time.Minute)
+				if r.authority.requests() > 20 {
+					t.Fatal("it asks without end")
+				}
+			case got := <-asking:
+				if got.err == nil {
+					t.Logf("the clock moved after the answer: a token that ends %v", got.access.Expires)
+				}
+				return
+			}
+		}
+	})
+}
+
+func TestRebindWaitsForAnAnswer(t *testing.T) {
+	each(t, func(t *testing.T, r *rig) {
+		s, other := r.source(), r.source()
+		other.Bind = "place 2"
+		r.authority.strict = true
+		r.one.signIn(s)
+		rebind := func(from, to token.Source) error {
+			return r.one.db.Update(t.Context(), func(tx *store.Tx) error { return r.one.keeper.Rebind(tx, from, to) })
+		}
+		r.clock.Advance(2 * time.Hour)
+		r.authority.hold()
+		asking := r.two.begin(t.Context(), s)
+		<-r.authority.arrived
+		if err := rebind(s, other); !fault.Is(err, fault.KindUnavailable) {
+			t.Errorf("while a node asks: got %v", err)
+		}
+		r.authority.release()
+		got := <-asking
+		r.must(got.err)
+		r.must(rebind(s, other))
+		if a := r.one.access(other); !a.Token.Equal(got.access.Token) {
+			t.Errorf("got %s, want %s", short(a.Token), short(got.access.Token))
+		}
+		r.must(rebind(s, other)) // there is nothing left to move
+		r.must(rebind(other, other))
+		foreign := other
+		foreign.ProfileID = "profile-2"
+		if err := rebind(other, foreign); err == nil {
+			t.Error("tokens moved to another profile")
+		}
+
+		// An answer that waits in memory moves along.
+		r.clock.Advance(2 * time.Hour)
+		mend := r.breakStoring()
+		r.authority.release()
+		if _, err := r.one.keeper.Access(t.Context(), other); err == nil {
+			t.Error("a token was used that is not stored")
+		}
+		mend()
+		r.must(rebind(other, s))
+		if a := r.two.access(s); strings.TrimPrefix(short(a.Token), "access-") <= strings.TrimPrefix(short(got.access.Token), "access-") {
+			t.Errorf("got %s after %s", short(a.Token), short(got.access.Token))
+		}
+		r.requests(2, "in all")
+	})
+}
