@@ -27,6 +27,9 @@ type Loop struct {
 	// Run does a piece of work. more asks for the next run at once. After an
 	// error the wait grows from a second to a minute.
 	Run func(ctx context.Context) (more bool, err error)
+	// Wait, if not nil, is asked after a run that found nothing more to do: it
+	// returns how soon the next one is wanted, and 0 where Every will do.
+	Wait func() time.Duration
 }
 
 // Handle wakes a loop.
@@ -123,6 +126,11 @@ func (g *Group) run(ctx context.Context, e entry) {
 			failures = 0
 			if more {
 				continue
+			}
+			if e.loop.Wait != nil {
+				if soon := e.loop.Wait(); soon > 0 {
+					wait = min(wait, soon)
+				}
 			}
 		}
 		timer := time.NewTimer(wait)

@@ -98,3 +98,35 @@ func TestStopWaitsForTheRunInFlight(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestALoopComesBackWhenItsWorkWantsIt(t *testing.T) {
+	runs := make(chan int)
+	n := 0
+	waits := []time.Duration{time.Millisecond, 0, 0}
+	h := start(t, worker.Loop{
+		Name: "x", Every: time.Hour,
+		Run: func(ctx context.Context) (bool, error) {
+			n++
+			select {
+			case runs <- n:
+			case <-ctx.Done():
+			}
+			return false, nil
+		},
+		Wait: func() time.Duration {
+			wait := waits[0]
+			waits = waits[1:]
+			return wait
+		},
+	})
+	<-runs
+	// Nobody wakes it: the hour is cut short.
+	if got := <-runs; got != 2 {
+		t.Errorf("got run %d", got)
+	}
+	// Now it wants nothing, and only a wake makes it come.
+	h.Wake()
+	if got := <-runs; got != 3 {
+		t.Errorf("got run %d", got)
+	}
+}

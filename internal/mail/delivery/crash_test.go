@@ -19,6 +19,7 @@ import (
 	"github.com/sealpost/sealpost/internal/mail/delivery"
 	"github.com/sealpost/sealpost/internal/mail/letter"
 	"github.com/sealpost/sealpost/internal/mail/outbox"
+	"github.com/sealpost/sealpost/internal/mail/pace"
 	"github.com/sealpost/sealpost/internal/mail/smtp"
 	"github.com/sealpost/sealpost/internal/mail/smtptest"
 	"github.com/sealpost/sealpost/internal/mail/verdict"
@@ -111,7 +112,7 @@ func (c *crash) open() (*store.DB, *outbox.Outbox, *mail.Service, *delivery.Engi
 	log := audit.New(audit.Config{DB: db, Keys: keys, Log: slog.New(slog.DiscardHandler)})
 	box := outbox.New(outbox.Config{DB: db, Keys: keys, Audit: log, Letters: letters})
 	service := mail.New(mail.Config{DB: db, Keys: keys, Audit: log, Letters: letters, Gate: box})
-	engine, err := delivery.New(delivery.Config{Mail: service, Outbox: box, Table: table})
+	engine, err := delivery.New(delivery.Config{Mail: service, Outbox: box, Table: table, Pace: pace.New(pace.Config{DB: db})})
 	c.must(err)
 	return db, box, service, engine
 }
@@ -124,6 +125,7 @@ func (c *crash) run(p point, n, connections int) {
 	db, box, _, engine := c.open()
 	defer func() { c.must(db.Close()) }()
 	c.must(box.Recover(c.t.Context()))
+	c.must(pace.New(pace.Config{DB: db}).Recover(c.t.Context()))
 	for more := true; more; {
 		var err error
 		more, err = engine.Run(c.t.Context())

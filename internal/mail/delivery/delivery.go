@@ -12,8 +12,10 @@ import (
 	"github.com/sealpost/sealpost/internal/fault"
 	"github.com/sealpost/sealpost/internal/mail"
 	"github.com/sealpost/sealpost/internal/mail/outbox"
+	"github.com/sealpost/sealpost/internal/mail/pace"
 	"github.com/sealpost/sealpost/internal/mail/smtp"
 	"github.com/sealpost/sealpost/internal/mail/verdict"
+	"github.com/sealpost/sealpost/internal/store"
 )
 
 // Config is what an engine needs.
@@ -21,8 +23,10 @@ type Config struct {
 	Mail   *mail.Service
 	Outbox *outbox.Outbox
 	Table  *verdict.Table
-	// Connections is how many are open at the same time, 2 where it is 0.
-	// Microsoft allows three for a mailbox.
+	Pace   *pace.Keeper
+	// Connections is how many this engine has open at the same time at most.
+	// Where it is 0, that is what the profile allows all nodes together, and 2
+	// where it allows any number.
 	Connections int
 	// Lease is how long a letter belongs to a process that does not renew it
 	// any more; 2 minutes where it is 0.
@@ -71,7 +75,10 @@ type Engine struct {
 	now     func() time.Time
 	random  io.Reader
 	log     *slog.Logger
-	lanes   []*lane
+	pace    *pace.Keeper
+	// most is how many lanes there are at most; 0 leaves it to the profile.
+	most  int
+	lanes []*lane
 
 	mu sync.Mutex
 	// sign is when the engine last showed that it lives.
@@ -79,10 +86,17 @@ type Engine struct {
 	// unwritten are outcomes that the database did not take.
 	unwritten []outbox.Outcome
 	reach     reach
+	repeated  repeated
+	// paced is until when the pace lets no letter leave.
+	paced standstill
 	// accepted counts letters that a server took, the last of them at tookAt;
 	// noted is when that was last written to the profile.
 	accepted      int64
 	tookAt, noted time.Time
+	// uncounted are recipients that nobody has counted yet; last is what the
+	// last of them was sent with.
+	uncounted int
+	last      sent
 	// refused counts letters refused since as if nothing could be sent.
 	refused int
 	doubt   doubt
@@ -92,11 +106,11 @@ type Engine struct {
 
 // New returns an engine that has not begun.
 func New(c Config) (*Engine, error) {
-	if c.Mail == nil || c.Outbox == nil || c.Table == nil {
-		return nil, errors.New("delivery: mail, an outbox and the table of replies are needed")
+	if c.Mail == nil || c.Outbox == nil || c.Table == nil || c.Pace == nil {
+		return nil, errors.New("delivery: mail, an outbox, the table of replies and the pace are needed")
 	}
 	e := &Engine{
-		mail: c.Mail, outbox: c.Outbox, table: c.Table, observe: c.Observe, now: c.Now, random: c.Random, log: c.Log,
+		mail: c.Mail, outbox: c.Outbox, table: c.Table, pace: c.Pace, most: c.Connections, observe: c.Observe, now: c.Now, random: c.Random, log: c.Log,
 		lease: orDefault(c.Lease, 2*time.Minute), grace: orDefault(c.Grace, 20*time.Second), poll: orDefault(c.Poll, time.Second),
 		blamed: map[string]bool{},
 	}
@@ -111,12 +125,6 @@ func New(c Config) (*Engine, error) {
 	}
 	if e.log == nil {
 		e.log = slog.Default()
-	}
-	if c.Connections <= 0 {
-		c.Connections = 2
-	}
-	for range c.Connections {
-		e.lanes = append(e.lanes, &lane{engine: e})
 	}
 	e.sign = e.now()
 	return e, nil
@@ -145,14 +153,28 @@ func (e *Engine) Run(ctx context.Context) (more bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	revision := standing.Profile.Revision
+	probe := standing.Probe || standing.Set && standing.Profile.State == mail.Paused && e.newWitness(due)
 	switch {
-	case standing.Probe, standing.Set && standing.Profile.State == mail.Paused && e.newWitness(due):
+	case probe && !e.resting(revision):
 		return e.probe(ctx)
-	case !standing.Send || !open || due == 0 || e.resting(standing.Profile.Revision):
-		e.idle(standing.Send)
-		return false, nil
+	case !standing.Send || !open || due == 0 || e.resting(revision) || e.waits(revision):
+		e.idle(ctx, standing.Send)
+		return false, e.settle(ctx)
 	}
-	return e.shift(ctx, due)
+	return e.shift(ctx, e.crew(ctx, standing.Profile), due)
+}
+
+// Wait returns how long it is until the pace lets a letter leave that waits for
+// it, and 0 where none does. A loop that comes back then, rather than at its
+// usual time, makes letters leave evenly; their number is the same.
+func (e *Engine) Wait() time.Duration {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.paced.until.IsZero() {
+		return 0
+	}
+	return max(e.paced.until.Sub(e.now()), time.Millisecond)
 }
 
 // LastSign returns when the engine last showed that it is alive and at work.
@@ -171,20 +193,44 @@ func (e *Engine) alive() {
 // Close writes what could not be written before and takes leave of the server.
 // Call it when Run is not called any more.
 func (e *Engine) Close(ctx context.Context) error {
-	err := e.flush(ctx)
+	err := errors.Join(e.flush(ctx), e.settle(ctx))
 	for _, l := range e.lanes {
-		l.hangUp()
+		l.hangUp(ctx)
 	}
 	return err
 }
 
-// idle ends connections that nobody should use again.
-func (e *Engine) idle(keep bool) {
+// idle ends connections that nobody should use again, and keeps the others'
+// places.
+func (e *Engine) idle(ctx context.Context, keep bool) {
 	for _, l := range e.lanes {
-		if !keep || l.stale(e.now()) {
-			l.hangUp()
+		if !keep {
+			l.hangUp(ctx)
 		}
+		l.upkeep(ctx)
 	}
+}
+
+// usualLanes is how many connections there are where nobody said how many.
+const usualLanes = 2
+
+// crew returns the lanes that may work for a profile, and ends the others'
+// connections.
+func (e *Engine) crew(ctx context.Context, p mail.Profile) []*lane {
+	n := p.Limits().Connections
+	switch {
+	case n <= 0 && e.most <= 0:
+		n = usualLanes
+	case n <= 0 || e.most > 0 && e.most < n:
+		n = e.most
+	}
+	for len(e.lanes) < n {
+		e.lanes = append(e.lanes, &lane{engine: e, name: store.NewID()})
+	}
+	for _, l := range e.lanes[n:] {
+		l.hangUp(ctx)
+	}
+	return e.lanes[:n]
 }
 
 // probe connects to a paused server and lets letters leave again when that
@@ -193,29 +239,37 @@ func (e *Engine) probe(ctx context.Context) (more bool, err error) {
 	e.mu.Lock()
 	e.doubt, e.refused = doubt{}, 0
 	e.mu.Unlock()
-	l := e.lanes[0]
-	l.hangUp()
 	t, ok, err := e.open(ctx)
 	if err != nil || !ok {
 		return false, err
 	}
+	l := e.crew(ctx, t.Profile)[0]
+	l.hangUp(ctx)
+	if ok, err := l.hold(ctx, t); err != nil || !ok {
+		return false, err
+	}
 	began := e.now()
-	t, failure := l.dial(ctx, t)
-	if failure == nil {
+	t, failure, problem := l.dial(ctx, t)
+	if failure == nil && problem == nil {
 		e.observe(Event{What: "probe", Result: "ok", Took: e.now().Sub(began)})
 		e.reached()
 		return true, e.mail.Probed(ctx, t, l.conn.Certificate())
 	}
-	v := e.table.Decide(failure, t.Config.Host)
-	e.observe(Event{What: "probe", Result: "failed", Row: v.Row, Took: e.now().Sub(began)})
+	l.hangUp(ctx)
 	if ctx.Err() != nil {
 		return false, nil
 	}
+	if problem != nil {
+		e.observe(Event{What: "probe", Result: "failed", Row: problem.Row, Took: e.now().Sub(began)})
+		return false, e.met(ctx, *problem)
+	}
+	v := e.table.DecideFrom(failure, t.Profile.Provider())
+	e.observe(Event{What: "probe", Result: "failed", Row: v.Row, Took: e.now().Sub(began)})
 	return false, e.pause(ctx, mail.ProblemOf(t, v, failure.Reply()))
 }
 
 // open returns a transport, and false where there is none now; a problem of
-// the profile pauses it.
+// the profile is dealt with.
 func (e *Engine) open(ctx context.Context) (mail.Transport, bool, error) {
 	t, err := e.mail.Open(ctx)
 	var problem *mail.Problem
@@ -223,7 +277,7 @@ func (e *Engine) open(ctx context.Context) (mail.Transport, bool, error) {
 	case err == nil:
 		return t, true, nil
 	case errors.As(err, &problem):
-		return t, false, e.pause(ctx, *problem)
+		return t, false, e.met(ctx, *problem)
 	case fault.Is(err, fault.KindNotFound):
 		return t, false, nil
 	}

@@ -3,6 +3,7 @@ package delivery
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"strings"
 	"time"
 
@@ -79,16 +80,19 @@ func (l *lane) deliver(ctx, send context.Context, t mail.Transport, c outbox.Cla
 		e.log.Error("a letter cannot be built", "letter", c.ID, "kind", c.Kind, "err", err)
 		return true, l.write(ctx, t, c, outbox.Outcome{State: outbox.Failed, Advice: advice}, verdict.Verdict{Row: "build"}, 0)
 	}
+	l.begun++
 	result := l.send(send, sub)
-	if fresh, retry := l.refresh(send, t, result.Err); retry {
-		if !fresh {
-			return false, e.giveBack(ctx, t, []outbox.Claim{c})
+	if fresh, retry, err := l.refresh(send, t, result.Err); retry {
+		if !fresh || err != nil {
+			l.begun--
+			return false, errors.Join(err, e.giveBack(ctx, t, []outbox.Claim{c}))
 		}
 		result = l.send(send, sub)
 	}
 	l.took = result.Took
 	l.letters++
 	if result.Err == nil {
+		l.counted++
 		out := outbox.Outcome{
 			State: outbox.Accepted, Stage: string(smtp.StageContent), Code: result.Reply.Code, Enhanced: result.Reply.Enhanced,
 			Reply: result.Reply.String(), QueueID: result.QueueID, Advice: "The mail server accepted it.",
@@ -112,28 +116,53 @@ func (l *lane) send(ctx context.Context, sub smtp.Submission) smtp.Result {
 }
 
 // refresh replaces a connection that a server has closed between two letters,
-// as many do after a number of them. retry tells that this happened, fresh that
-// there is a new connection.
-func (l *lane) refresh(ctx context.Context, t mail.Transport, failure *smtp.Error) (fresh, retry bool) {
-	if failure == nil || l.letters == 0 || failure.Stage != smtp.StageMail || ctx.Err() != nil {
-		return false, false
+// as many do after a number of them, and one whose token was refused with a
+// letter. retry tells that this happened, fresh that there is a new connection.
+func (l *lane) refresh(ctx context.Context, t mail.Transport, failure *smtp.Error) (fresh, retry bool, err error) {
+	if failure == nil || ctx.Err() != nil {
+		return false, false, nil
 	}
-	if failure.Kind != smtp.KindNetwork && failure.Code != goingAway {
-		return false, false
+	if refusesToken(failure) {
+		return l.renew(ctx, t)
 	}
-	l.hangUp()
-	return l.dialOnce(ctx, t) == nil, true
+	closed := failure.Stage == smtp.StageMail && (failure.Kind == smtp.KindNetwork || failure.Code == goingAway)
+	if l.letters == 0 || !closed || throttles(t, verdict.Verdict{Act: verdict.Retry}, failure) {
+		return false, false, nil
+	}
+	l.drop()
+	return l.dialOnce(ctx, t) == nil, true, nil
 }
+
+// renew connects with another token, where another one is worth a try.
+func (l *lane) renew(ctx context.Context, t mail.Transport) (fresh, retry bool, err error) {
+	e := l.engine
+	if again, err := e.mail.TokenRefused(ctx, t); err != nil || !again {
+		return false, err != nil, err
+	}
+	next, ok, err := e.open(ctx)
+	if err != nil || !ok || next.Profile.ID != t.Profile.ID || next.Profile.Revision != t.Profile.Revision {
+		return false, true, err
+	}
+	l.drop()
+	return l.dialOnce(ctx, next) == nil, true, nil
+}
+
+// maxGivenBack is how often a letter is given back because the server wants
+// fewer letters. After that it stands back behind others, should the server
+// mean this one.
+const maxGivenBack = 3
 
 // refused decides about a letter that was not accepted.
 func (l *lane) refused(ctx context.Context, t mail.Transport, c outbox.Claim, r smtp.Result) (goOn bool, err error) {
 	e, failure := l.engine, r.Err
-	v := e.table.Decide(failure, t.Config.Host)
+	v := e.decide(t, failure)
 	out := outcomeOf(failure, v)
 	out.RetryAt = e.retryAt(c, v)
 	alive := l.conn.Usable()
+	slowed := throttles(t, v, failure)
 	switch {
 	case failure.Uncertain:
+		l.counted++
 		out.State = outbox.Uncertain
 		if c.MaybeSent && c.Tries >= fewCopies {
 			out.RetryAt = e.now().Add(max(longUncertain, v.After))
@@ -143,18 +172,26 @@ func (l *lane) refused(ctx context.Context, t mail.Transport, c outbox.Claim, r 
 		out.State, out.RetryAt = outbox.Queued, time.Time{}
 	case v.Act == verdict.Fail:
 		out.State = outbox.Failed
+	case v.Act == verdict.Pause && v.Patience > 0:
+		return false, l.giveUp(ctx, t, doubt{}, suspect{claim: c, verdict: v, failure: failure})
 	case v.Act == verdict.Pause && l.mayBeTheLetter(t, c, failure):
 		l.suspects = append(l.suspects, suspect{c, v, failure, e.suspects()})
 		return alive && !e.sure(), nil
 	case v.Act == verdict.Pause && !e.isBlamed(c.ID) && c.Sender == senderOf(t).encode():
 		return false, l.giveUp(ctx, t, doubt{}, suspect{claim: c, verdict: v, failure: failure})
+	case slowed && c.Attempt-int64(c.Tries) <= maxGivenBack:
+		out.State, out.RetryAt = outbox.Queued, time.Time{}
 	default:
 		out.State = outbox.Deferred
 	}
-	if err := l.write(ctx, t, c, out, v, r.Took); err != nil {
+	if slowed {
+		// The rest comes first: given back, the letter would be due at once.
+		err = e.troubled(ctx, t, v, failure)
+	}
+	if err := errors.Join(err, l.write(ctx, t, c, out, v, r.Took)); err != nil {
 		return false, err
 	}
-	if v.Act == verdict.Retry && failure.Kind != smtp.KindCancelled {
+	if v.Act == verdict.Retry && failure.Kind != smtp.KindCancelled && !slowed {
 		err = e.putOff(ctx, t, v, failure)
 	}
 	return alive && !e.resting(t.Profile.Revision), err

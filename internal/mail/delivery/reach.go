@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/x509"
 	"encoding/binary"
+	"net/http"
+	"strings"
 	"time"
 
 	"github.com/sealpost/sealpost/internal/mail"
@@ -11,9 +13,13 @@ import (
 	"github.com/sealpost/sealpost/internal/mail/verdict"
 )
 
-// patience is how long a server may be out of reach before that is a pause,
-// which everybody sees.
-const patience = 5 * time.Minute
+const (
+	// patience is how long a server may be out of reach before that is a pause,
+	// which everybody sees; longPatience is how long it may want fewer letters
+	// or connections.
+	patience     = 5 * time.Minute
+	longPatience = time.Hour
+)
 
 // softLimit is how many letters in a row may be put off before the server is
 // left alone for a while.
@@ -29,7 +35,49 @@ type reach struct {
 	since, until time.Time
 	// soft counts letters put off in a row.
 	soft int
+	// passing counts problems in a row that go by and are not the server's.
+	passing int
 }
+
+// repeated counts failures of one row of the table in a row.
+type repeated struct {
+	row   string
+	times int
+}
+
+// decide says what a failure means. One that the table has patience with is a
+// pause once it came so often in a row, of whichever letters.
+func (e *Engine) decide(t mail.Transport, failure *smtp.Error) verdict.Verdict {
+	v := e.table.Decide(failure, t.Config.Host)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.repeated.row != v.Row {
+		e.repeated = repeated{row: v.Row}
+	}
+	e.repeated.times++
+	if v.Act == verdict.Retry && v.Patience > 0 && e.repeated.times >= v.Patience {
+		v.Act = verdict.Pause
+	}
+	return v
+}
+
+// throttles tells that the server wants fewer letters or connections, not
+// another letter. Of a letter that a server does not know it may say what reads
+// the same, so that only known providers are believed their codes.
+func throttles(t mail.Transport, v verdict.Verdict, failure *smtp.Error) bool {
+	if failure.Kind != smtp.KindReply || v.Act != verdict.Retry {
+		return false
+	}
+	switch failure.Code {
+	case tooManyConnections, http.StatusTooManyRequests:
+		return true
+	}
+	return failure.After > 0 || strings.HasPrefix(failure.Enhanced, "4.7.") && verdict.Provider(t.Config.Host) != ""
+}
+
+// tooManyConnections is the code with which Exchange Online says that a mailbox
+// sends too much at once.
+const tooManyConnections = 432
 
 // restDelays are the waits after the first, second, ... failure; the last one
 // repeats.
@@ -49,7 +97,7 @@ func (e *Engine) resting(revision int64) bool {
 func (e *Engine) reached() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.reach = reach{}
+	e.reach, e.repeated = reach{}, repeated{}
 }
 
 // leaveAlone notes a failure of the server and sets the time of the next try,
@@ -78,15 +126,49 @@ func (e *Engine) leaveAlone(p mail.Profile, atLeast time.Duration) time.Duration
 }
 
 // troubled deals with a failure that met the server and may go by: it is left
-// alone, and paused once that has lasted.
+// alone, and paused once that has lasted. A server that wants less is left alone
+// by all nodes, and for longer before that is a pause.
 func (e *Engine) troubled(ctx context.Context, t mail.Transport, v verdict.Verdict, failure *smtp.Error) error {
 	lasted := e.leaveAlone(t.Profile, v.After)
 	e.log.Warn("the mail server cannot be used", "server", t.Server(), "row", v.Row, "lasted", lasted, "err", failure)
+	enough := patience
+	if throttles(t, v, failure) {
+		enough = longPatience
+		if err := e.pace.Slow(ctx, t.Profile.ID, t.Profile.Limits(), e.rest()); err != nil {
+			return err
+		}
+	}
 	p := mail.ProblemOf(t, v, failure.Reply())
-	if lasted < patience {
+	if lasted < enough {
 		return e.mail.Troubled(ctx, p)
 	}
 	return e.pause(ctx, p)
+}
+
+// rest returns how long the server is still left alone.
+func (e *Engine) rest() time.Duration {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.reach.until.Sub(e.now())
+}
+
+// met deals with what kept a transport from being made. One that goes by is
+// waited for, however long it takes: it is nobody's to mend here.
+func (e *Engine) met(ctx context.Context, p mail.Problem) error {
+	if !p.Passing {
+		return e.pause(ctx, p)
+	}
+	e.mu.Lock()
+	r := &e.reach
+	if r.revision != p.Revision {
+		*r = reach{revision: p.Revision}
+	}
+	delays := restDelays()
+	r.until = e.now().Add(max(e.spread(delays[min(r.passing, len(delays)-1)]), p.After))
+	r.passing++
+	e.mu.Unlock()
+	e.log.Warn("there is nothing to sign in with at the moment", "row", p.Row, "reply", p.Reply)
+	return e.mail.Troubled(ctx, p)
 }
 
 // pause keeps all letters back. From then on the profile says when the server
@@ -119,8 +201,15 @@ func (e *Engine) putOff(ctx context.Context, t mail.Transport, v verdict.Verdict
 // 3.8).
 const goingAway = 421
 
-// tookLetter notes that the server accepted a letter, and writes that and the
-// certificate it showed to the profile now and then.
+// sent is what a letter was sent with.
+type sent struct {
+	transport mail.Transport
+	server    *x509.Certificate
+}
+
+// tookLetter notes that the server accepted a letter, and writes that, the
+// recipients whom no grant of the pace counted, and the certificate it showed to
+// the profile now and then.
 func (e *Engine) tookLetter(ctx context.Context, t mail.Transport, server *x509.Certificate) error {
 	e.mu.Lock()
 	now := e.now()
@@ -129,12 +218,42 @@ func (e *Engine) tookLetter(ctx context.Context, t mail.Transport, server *x509.
 		e.noted = now
 	}
 	e.accepted++
-	e.reach, e.refused, e.tookAt = reach{}, 0, now
+	e.reach, e.repeated, e.refused, e.tookAt = reach{}, repeated{}, 0, now
+	if t.Profile.Limits().PerDay <= 0 {
+		e.uncounted++
+	}
+	e.last = sent{t, server}
 	e.mu.Unlock()
 	if !due {
 		return nil
 	}
-	return e.mail.Accepted(ctx, t, server, 1)
+	return e.tell(ctx)
+}
+
+// settle counts recipients that were not counted with the last letters.
+func (e *Engine) settle(ctx context.Context) error {
+	e.mu.Lock()
+	none := e.uncounted == 0
+	e.mu.Unlock()
+	if none {
+		return nil
+	}
+	return e.tell(ctx)
+}
+
+// tell writes to the profile that the server takes letters.
+func (e *Engine) tell(ctx context.Context) error {
+	e.mu.Lock()
+	n, last := e.uncounted, e.last
+	e.uncounted = 0
+	e.mu.Unlock()
+	err := e.mail.Accepted(ctx, last.transport, last.server, n)
+	if err != nil {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		e.uncounted += n
+	}
+	return err
 }
 
 // spread returns d, up to a fifth shorter or longer, so that what failed

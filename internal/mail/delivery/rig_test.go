@@ -21,6 +21,7 @@ import (
 	"github.com/sealpost/sealpost/internal/mail/delivery"
 	"github.com/sealpost/sealpost/internal/mail/letter"
 	"github.com/sealpost/sealpost/internal/mail/outbox"
+	"github.com/sealpost/sealpost/internal/mail/pace"
 	"github.com/sealpost/sealpost/internal/mail/smtp"
 	"github.com/sealpost/sealpost/internal/mail/smtptest"
 	"github.com/sealpost/sealpost/internal/mail/verdict"
@@ -121,7 +122,7 @@ func newRig(t *testing.T, db *store.DB, clock *storetest.Clock) *rig {
 	r.mail = mail.New(r.mailed)
 	table, err := verdict.New()
 	r.must(err)
-	r.cfg = delivery.Config{Mail: r.mail, Outbox: r.box, Table: table, Now: clock.Now, Log: log, Observe: r.observe, Poll: 5 * time.Millisecond}
+	r.cfg = delivery.Config{Mail: r.mail, Outbox: r.box, Table: table, Pace: pace.New(pace.Config{DB: db}), Now: clock.Now, Log: log, Observe: r.observe, Poll: 5 * time.Millisecond}
 	r.engine = r.newEngine(r.cfg)
 	r.update(func(tx *store.Tx) error {
 		return letters.SetSite(tx, letter.Site{AccessURL: "https://vault.example.org"})

@@ -66,19 +66,19 @@ func (s *shift) end(worked bool) {
 	}
 }
 
-// shift delivers what is due with all lanes. At first as many begin as there
-// are letters, so that one letter does not open two connections.
-func (e *Engine) shift(ctx context.Context, due int) (more bool, err error) {
+// shift delivers what is due with the lanes of a crew. At first as many begin as
+// there are letters, so that one letter does not open two connections.
+func (e *Engine) shift(ctx context.Context, crew []*lane, due int) (more bool, err error) {
 	s := &shift{over: make(chan struct{})}
 	send, cancel := e.graceful(ctx)
 	defer cancel()
-	errs := make([]error, len(e.lanes))
+	errs := make([]error, len(crew))
 	var all sync.WaitGroup
-	found := make([]func(), len(e.lanes))
-	for i := range min(due, len(e.lanes)) {
+	found := make([]func(), len(crew))
+	for i := range min(due, len(crew)) {
 		found[i] = s.begin()
 	}
-	for i, l := range e.lanes {
+	for i, l := range crew {
 		all.Go(func() { errs[i] = l.run(ctx, send, s, found[i]) })
 	}
 	all.Wait()
@@ -106,7 +106,7 @@ func (l *lane) stint(ctx, send context.Context, s *shift, found func()) (err err
 	defer func() {
 		if p := recover(); p != nil {
 			worked = false
-			l.hangUp()
+			l.hangUp(ctx)
 			l.suspects = nil
 			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
 		}
@@ -136,6 +136,10 @@ func (l *lane) await(ctx context.Context, s *shift) (found func()) {
 		case <-s.over:
 			return nil
 		case <-tick.C:
+		}
+		l.upkeep(ctx)
+		if l.engine.still() {
+			continue
 		}
 		// Those who seek now may have claimed when the letters are counted.
 		others := s.seekers()

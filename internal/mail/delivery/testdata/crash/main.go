@@ -16,6 +16,7 @@ import (
 	"github.com/sealpost/sealpost/internal/mail/delivery"
 	"github.com/sealpost/sealpost/internal/mail/letter"
 	"github.com/sealpost/sealpost/internal/mail/outbox"
+	"github.com/sealpost/sealpost/internal/mail/pace"
 	"github.com/sealpost/sealpost/internal/mail/verdict"
 	"github.com/sealpost/sealpost/internal/secret"
 	"github.com/sealpost/sealpost/internal/store"
@@ -60,7 +61,7 @@ func deliver(ctx context.Context, c store.Config, connections int) error {
 	log := audit.New(audit.Config{DB: db, Keys: keys, Log: c.Log})
 	box := outbox.New(outbox.Config{DB: db, Keys: keys, Audit: log, Letters: letters})
 	service := mail.New(mail.Config{DB: db, Keys: keys, Audit: log, Letters: letters, Gate: box, Log: c.Log})
-	engine, err := delivery.New(delivery.Config{Mail: service, Outbox: box, Table: table, Connections: connections, Log: c.Log})
+	engine, err := delivery.New(delivery.Config{Mail: service, Outbox: box, Table: table, Pace: pace.New(pace.Config{DB: db}), Connections: connections, Log: c.Log})
 	if err != nil {
 		return err
 	}

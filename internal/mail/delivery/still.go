@@ -1,0 +1,65 @@
+package delivery
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/sealpost/sealpost/internal/mail"
+	"github.com/sealpost/sealpost/internal/mail/pace"
+)
+
+// rowDailyLimit names the problem that the day's recipients are used up.
+const rowDailyLimit = "daily-limit"
+
+// dailyCheck is how long the day's limit is believed at most: other nodes count
+// too.
+const dailyCheck = time.Minute
+
+// standstill is until when the pace lets no letter leave. Letters stay due, and
+// nothing is wrong.
+type standstill struct {
+	// revision is that of the profile that has the pace.
+	revision int64
+	until    time.Time
+}
+
+// standStill notes that a grant was empty. The end of a day's recipients is
+// shown, since it lasts.
+func (e *Engine) standStill(ctx context.Context, t mail.Transport, g pace.Grant) error {
+	wait := g.Wait
+	if g.Daily {
+		wait = min(wait, dailyCheck)
+	}
+	e.mu.Lock()
+	e.paced = standstill{t.Profile.Revision, e.now().Add(wait)}
+	e.mu.Unlock()
+	if !g.Daily {
+		return nil
+	}
+	return e.mail.Troubled(ctx, mail.Problem{
+		Revision: t.Profile.Revision, SecretVersion: t.SecretVersion, Row: rowDailyLimit, Passing: true,
+		Reason: fmt.Sprintf("Letters to %d recipients left within a day, and the settings allow no more.", t.Profile.Limits().PerDay),
+		Advice: fmt.Sprintf("Nothing: all letters wait, and leave again from %s UTC on. Raise the number in the mail server settings only where the provider allows more.",
+			g.Clears.UTC().Format("2 January 15:04")),
+	})
+}
+
+// waits tells that the pace lets no letter leave now. Changed settings have
+// another pace.
+func (e *Engine) waits(revision int64) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.paced.revision == revision && e.now().Before(e.paced.until) {
+		return true
+	}
+	e.paced = standstill{}
+	return false
+}
+
+// still tells that the pace lets no letter leave now, as far as is known.
+func (e *Engine) still() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.now().Before(e.paced.until)
+}
