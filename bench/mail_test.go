@@ -11,6 +11,7 @@ import (
 	"github.com/sealpost/sealpost/internal/mail/delivery"
 	"github.com/sealpost/sealpost/internal/mail/letter"
 	"github.com/sealpost/sealpost/internal/mail/outbox"
+	"github.com/sealpost/sealpost/internal/mail/pace"
 	"github.com/sealpost/sealpost/internal/mail/verdict"
 	"github.com/sealpost/sealpost/internal/secret"
 	"github.com/sealpost/sealpost/internal/store"
@@ -80,7 +81,7 @@ func BenchmarkDeliver(b *testing.B) {
 				table, err := verdict.New()
 				must(b, err)
 				engine, err := delivery.New(delivery.Config{
-					Mail: h.mail, Outbox: h.box, Table: table, Connections: connections, Log: slog.New(slog.DiscardHandler),
+					Mail: h.mail, Outbox: h.box, Table: table, Pace: pace.New(pace.Config{DB: h.db}), Connections: connections, Log: slog.New(slog.DiscardHandler),
 				})
 				must(b, err)
 				b.ResetTimer()

@@ -19,6 +19,7 @@ import (
 	"github.com/sealpost/sealpost/internal/mail"
 	"github.com/sealpost/sealpost/internal/mail/letter"
 	"github.com/sealpost/sealpost/internal/mail/outbox"
+	"github.com/sealpost/sealpost/internal/mail/pace"
 	"github.com/sealpost/sealpost/internal/mail/smtp"
 	"github.com/sealpost/sealpost/internal/secret"
 	"github.com/sealpost/sealpost/internal/store"
@@ -101,7 +102,7 @@ func (h *house) useSink(b *testing.B) *atomic.Int64 {
 	must(b, err)
 	_, err = h.mail.Save(b.Context(), h.grace, mail.Change{
 		Kind: mail.KindSMTP, Host: host, Port: number, Security: smtp.None, Auth: mail.AuthNone,
-		SenderAddress: "vault@example.org", SenderName: "Sealpost", Anyway: true,
+		SenderAddress: "vault@example.org", SenderName: "Sealpost", Anyway: true, Pace: pace.Limits{Connections: 8},
 	})
 	must(b, err)
 	return &taken

@@ -167,7 +167,7 @@ func lockFolder(dir string) (*store.FileLock, error) {
 
 func (r *Running) buildDelivery(ctx context.Context) (err error) {
 	a := r.app
-	c := delivery.Config{Mail: a.mail, Outbox: a.outbox, Table: a.table, Now: a.out.Now, Log: a.log}
+	c := delivery.Config{Mail: a.mail, Outbox: a.outbox, Table: a.table, Pace: a.pace, Now: a.out.Now, Log: a.log}
 	if a.cfg.MetricsListen != "" {
 		a.metrics = newMetrics(a)
 		c.Observe = a.metrics.delivered
@@ -177,7 +177,7 @@ func (r *Running) buildDelivery(ctx context.Context) (err error) {
 	}
 	if a.db.Engine() == store.SQLite {
 		// Nobody else can be sending: what was in flight was cut off.
-		return a.outbox.Recover(ctx)
+		return errors.Join(a.outbox.Recover(ctx), a.pace.Recover(ctx))
 	}
 	return nil
 }
@@ -293,7 +293,7 @@ const (
 
 func (r *Running) addLoops() {
 	a := r.app
-	a.bell.loop.Store(r.loops.Add(worker.Loop{Name: "delivery", Every: deliveryEvery, Run: r.engine.Run}))
+	a.bell.loop.Store(r.loops.Add(worker.Loop{Name: "delivery", Every: deliveryEvery, Run: r.engine.Run, Wait: r.engine.Wait}))
 	r.loops.Add(worker.Loop{Name: "outbox", Every: upkeepEvery, Run: a.keepOutbox})
 	r.loops.Add(worker.Loop{Name: "identity", Every: identity.SweepEvery, Run: func(ctx context.Context) (bool, error) {
 		return false, a.users.Sweep(ctx)
