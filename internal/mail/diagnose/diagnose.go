@@ -42,6 +42,11 @@ const (
 
 // The keys of the steps.
 const (
+	// StepAuthority and StepToken come first where the server is signed in to
+	// with a token.
+	StepAuthority = "authority"
+	StepToken     = "token"
+
 	StepResolve  = "resolve"
 	StepConnect  = "connect"
 	StepGreeting = "greeting"
@@ -60,8 +65,9 @@ type Step struct {
 	// Detail says what was found, or what a failure means.
 	Detail string
 	// Advice is the one most likely thing to do; Command what to type for it
-	// elsewhere. Empty where nothing need be done.
-	Advice, Command string
+	// elsewhere, Link the provider's page about it. Empty where nothing need be
+	// done.
+	Advice, Command, Link string
 	// Raw is what the server said, in one line without control characters.
 	Raw string
 	// Lines are further facts, such as what the server offers.
@@ -234,17 +240,32 @@ func (t *test) plan() {
 	switch {
 	case p.Kind == mail.KindCapture:
 		t.order = []string{StepConnect, StepGreeting, StepHello, StepSender, StepTo, StepMail}
+	case t.graph():
+		t.order = []string{StepAuthority, StepToken, StepConnect, StepTLS, StepMail}
 	case p.Security == smtp.Implicit:
 		t.order = []string{StepResolve, StepConnect, StepTLS, StepGreeting, StepHello, StepSignIn, StepSender, StepTo, StepMail}
 	default:
 		t.order = []string{StepResolve, StepConnect, StepGreeting, StepTLS, StepHello, StepSignIn, StepSender, StepTo, StepMail}
 	}
+	if t.bearer() && !t.graph() {
+		t.order = append([]string{StepAuthority, StepToken}, t.order...)
+	}
 }
 
-func title(key string) string {
+func (t *test) bearer() bool { return t.draft.Profile.Auth == mail.AuthOAuth }
+
+func (t *test) graph() bool { return t.bearer() && t.draft.Profile.OAuth.Via == mail.ViaGraph }
+
+func (t *test) title(key string) string {
+	switch {
+	case key == StepAuthority:
+		return "Reach " + authorityName(t.draft.Profile.OAuth.Provider)
+	case key == StepConnect && t.graph():
+		return "Connect to Microsoft Graph"
+	}
 	return map[string]string{
-		StepResolve: "Look the server's name up", StepConnect: "Connect", StepGreeting: "Hear its greeting", StepTLS: "Encrypt",
-		StepHello: "Ask what it offers", StepSignIn: "Sign in", StepSender: "Name the sender", StepTo: "Name the recipient",
+		StepToken: "Get a token", StepResolve: "Look the server's name up", StepConnect: "Connect", StepGreeting: "Hear its greeting",
+		StepTLS: "Encrypt", StepHello: "Ask what it offers", StepSignIn: "Sign in", StepSender: "Name the sender", StepTo: "Name the recipient",
 		StepMail: "Hand the mail over",
 	}[key]
 }
@@ -252,13 +273,13 @@ func title(key string) string {
 // begin tells that the next step that has not ended is under way.
 func (t *test) begin() {
 	if n := len(t.report.Steps); n < len(t.order) {
-		t.say(Step{Key: t.order[n], Title: title(t.order[n]), State: Running})
+		t.say(Step{Key: t.order[n], Title: t.title(t.order[n]), State: Running})
 	}
 }
 
 // end notes a step.
 func (t *test) end(s Step) {
-	s.Title = title(s.Key)
+	s.Title = t.title(s.Key)
 	t.report.Steps = append(t.report.Steps, s)
 	t.say(s)
 }
@@ -273,33 +294,50 @@ func (t *test) rest() {
 // all runs the steps and reports whether the last one went well.
 func (t *test) all(ctx context.Context) (bool, error) {
 	t.begin()
-	if t.order[0] == StepResolve && !t.lookUp(ctx) {
+	if t.bearer() {
+		if !t.authority(ctx) {
+			return false, nil
+		}
+		if ok, err := t.open(ctx); err != nil || !ok {
+			return false, err
+		}
+		t.token()
+	}
+	if t.next() == StepResolve && !t.lookUp(ctx) {
 		return false, nil
 	}
-	transport, err := t.doctor.mail.OpenDraft(ctx, t.draft)
-	t.transport = transport
-	if problem := (*mail.Problem)(nil); errors.As(err, &problem) {
-		t.end(Step{Key: t.next(), State: Bad, Detail: problem.Reason, Advice: problem.Advice})
-		return false, nil
+	if !t.bearer() {
+		if ok, err := t.open(ctx); err != nil || !ok {
+			return false, err
+		}
 	}
-	if err != nil {
-		return false, err
-	}
-	cfg := transport.Config
-	cfg.Transcript, cfg.Observe = t.transcript, t.observe
-	cfg.Timeouts = short(cfg.Timeouts)
 	t.begin()
-	conn, err := smtp.Dial(ctx, cfg)
+	waits := short(t.transport.Config.Timeouts)
+	link, err := t.transport.Dial(ctx, mail.DialHook{Observe: t.observe, Transcript: t.transcript, Timeouts: &waits})
 	if err != nil {
 		t.fail(err)
-		return false, nil
+		return false, t.refused(ctx, err)
 	}
-	defer func() { _ = conn.Close() }()
+	defer func() { _ = link.Close() }()
 	if t.next() == StepSignIn {
 		t.end(Step{Key: StepSignIn, State: Skipped, Detail: "No sign-in is asked for."})
 	}
 	t.begin()
-	return t.mail(ctx, conn, transport)
+	return t.mail(ctx, link)
+}
+
+// open gets what the draft connects and signs in with. Where that cannot be
+// had, the step under way fails.
+func (t *test) open(ctx context.Context) (bool, error) {
+	var err error
+	t.transport, err = t.doctor.mail.OpenDraft(ctx, t.draft)
+	if problem := (*mail.Problem)(nil); errors.As(err, &problem) {
+		t.end(Step{
+			Key: t.next(), State: Bad, Detail: problem.Reason, Advice: problem.Advice, Command: problem.Command, Raw: problem.Reply, Link: problem.Link,
+		})
+		return false, nil
+	}
+	return err == nil, err
 }
 
 func (t *test) next() string { return t.order[min(len(t.report.Steps), len(t.order)-1)] }
@@ -370,6 +408,9 @@ func (t *test) observe(e smtp.Event) {
 		s.Key, s.Lines, s.Detail = StepHello, e.Detail, offers(e.Detail)
 	case smtp.StageAuth:
 		s.Key, s.Detail = StepSignIn, "Signed in with "+strings.Join(e.Detail, " ")+"."
+		if t.bearer() {
+			s.Detail = "Signed in with " + strings.Join(e.Detail, " ") + " as " + t.transport.SignedIn.Who + "."
+		}
 		if t.draft.Profile.InClear() {
 			s.State, s.Advice = Warn, "The password travelled in clear. Choose TLS or SSL if the server offers it."
 		}
@@ -409,8 +450,9 @@ func (t *test) encrypted(e smtp.Event) Step {
 	return s
 }
 
-// mail sends the test letter and tells the three last steps.
-func (t *test) mail(ctx context.Context, conn *smtp.Conn, transport mail.Transport) (bool, error) {
+// mail sends the test letter and tells the last steps.
+func (t *test) mail(ctx context.Context, link mail.Link) (bool, error) {
+	transport := t.transport
 	body, sent, err := t.letter(ctx, transport)
 	if err != nil {
 		return false, err
@@ -418,7 +460,7 @@ func (t *test) mail(ctx context.Context, conn *smtp.Conn, transport mail.Transpo
 	sub := smtp.Submission{From: transport.From.Spec(), To: []string{t.to.Spec()}, Body: body}
 	var result smtp.Result
 	began := time.Now()
-	err = conn.Send(ctx, []smtp.Submission{sub}, func(_ int, r smtp.Result) { result = r })
+	err = link.Send(ctx, []smtp.Submission{sub}, func(_ int, r smtp.Result) { result = r })
 	if result.Err != nil {
 		err = result.Err
 	}
@@ -428,10 +470,12 @@ func (t *test) mail(ctx context.Context, conn *smtp.Conn, transport mail.Transpo
 	}
 	if err != nil {
 		t.fail(err)
-		return false, nil
+		return false, t.refused(ctx, err)
 	}
-	t.end(Step{Key: StepSender, State: OK, Detail: transport.From.Spec()})
-	t.end(Step{Key: StepTo, State: OK, Detail: t.to.Spec()})
+	if t.next() == StepSender {
+		t.end(Step{Key: StepSender, State: OK, Detail: transport.From.Spec()})
+		t.end(Step{Key: StepTo, State: OK, Detail: t.to.Spec()})
+	}
 	s := Step{Key: StepMail, State: OK, Detail: "The server accepted the mail.", Raw: result.Reply.String(), Took: result.Took}
 	if result.QueueID != "" {
 		s.Detail = "The server accepted the mail as " + result.QueueID + "."

@@ -1,0 +1,87 @@
+package diagnose
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/sealpost/sealpost/internal/mail/graph"
+	"github.com/sealpost/sealpost/internal/mail/oauth"
+	"github.com/sealpost/sealpost/internal/mail/smtp"
+	"github.com/sealpost/sealpost/internal/mail/verdict"
+)
+
+// authorityName is what a person calls who gives out the tokens.
+func authorityName(p oauth.Provider) string {
+	switch p {
+	case oauth.Microsoft:
+		return "Microsoft"
+	case oauth.Google:
+		return "Google"
+	}
+	return "the authority"
+}
+
+// authority tells whether who gives out the tokens can be reached.
+func (t *test) authority(ctx context.Context) bool {
+	began := time.Now()
+	full := t.draft.Profile.Authority()
+	state, err := t.doctor.mail.Reach(ctx, t.draft)
+	if err != nil {
+		s := Step{Key: StepAuthority, State: Bad, Took: time.Since(began), Detail: "The authority could not be asked.", Advice: "Look at its addresses in the settings."}
+		if e := (*oauth.Error)(nil); errors.As(err, &e) {
+			v := t.doctor.table.DecideGrant(e, full.Provider)
+			s.Detail, s.Advice, s.Command, s.Link, s.Raw = v.Meaning, v.Mend, t.draft.Profile.Filled(v.Command), v.Link, e.Said()
+		}
+		t.end(s)
+		return false
+	}
+	s := Step{Key: StepAuthority, State: OK, Detail: tls.VersionName(state.Version), Took: time.Since(began)}
+	if u, err := url.Parse(full.TokenURL); err == nil {
+		s.Detail = u.Host + ", " + s.Detail
+	}
+	t.end(s)
+	t.begin()
+	return true
+}
+
+// token tells what the token is for that was just got, and never the token.
+func (t *test) token() {
+	in := t.transport.SignedIn
+	var words []string
+	if in.Who != "" {
+		words = append(words, "For "+in.Who+".")
+	}
+	if tenant := t.draft.Profile.OAuth.Tenant; tenant != "" {
+		words = append(words, "Tenant "+tenant+".")
+	}
+	if left := in.Expires.Sub(t.doctor.now()).Round(time.Minute); !in.Expires.IsZero() && left > 0 {
+		words = append(words, fmt.Sprintf("Good for %d minutes.", int(left.Minutes())))
+	}
+	if in.Scopes != "" {
+		words = append(words, "Scopes: "+in.Scopes+".")
+	}
+	t.end(Step{Key: StepToken, State: OK, Detail: strings.Join(words, " ")})
+	t.begin()
+}
+
+// decide says what a failure of the server means.
+func (t *test) decide(err error) verdict.Verdict {
+	return t.doctor.table.DecideFrom(err, t.draft.Profile.Provider())
+}
+
+// refused has a token that the server did not take replaced, so that the next
+// test is one of another token.
+func (t *test) refused(ctx context.Context, err error) error {
+	var e *smtp.Error
+	if !t.bearer() || !errors.As(err, &e) || e.Kind != smtp.KindReply || e.Stage != smtp.StageAuth && (e.Stage != graph.Stage || e.Code != http.StatusUnauthorized) {
+		return nil
+	}
+	_, err = t.doctor.mail.TokenRefused(ctx, t.transport)
+	return err
+}
