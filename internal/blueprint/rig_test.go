@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/big"
+	"net"
 	"slices"
 	"strings"
 	"testing"
@@ -24,7 +25,10 @@ import (
 	"github.com/sealpost/sealpost/internal/keyring"
 	"github.com/sealpost/sealpost/internal/mail"
 	"github.com/sealpost/sealpost/internal/mail/letter"
+	"github.com/sealpost/sealpost/internal/mail/oauth"
 	"github.com/sealpost/sealpost/internal/mail/outbox"
+	"github.com/sealpost/sealpost/internal/mail/token"
+	"github.com/sealpost/sealpost/internal/mail/verdict"
 	"github.com/sealpost/sealpost/internal/store"
 	"github.com/sealpost/sealpost/internal/store/storetest"
 	"github.com/sealpost/sealpost/internal/vault"
@@ -64,7 +68,18 @@ func each(t *testing.T, f func(r *rig)) {
 		var vaultLater late
 		r.audit = audit.New(audit.Config{DB: db, Keys: keys, Log: quiet})
 		r.box = outbox.New(outbox.Config{DB: db, Keys: keys, Letters: letters, Audit: r.audit})
-		r.Mail = mail.New(mail.Config{DB: db, Keys: keys, Audit: r.audit, Letters: letters, Gate: r.box, Secrets: &vaultLater, Log: quiet})
+		authorities, err := oauth.NewAuthorities(nil)
+		r.must(err)
+		table, err := verdict.New()
+		r.must(err)
+		client := oauth.NewClient(oauth.Config{Authorities: authorities, Dial: func(context.Context, string, string) (net.Conn, error) {
+			r.t.Error("a set-up file asked an authority")
+			return nil, net.ErrClosed
+		}})
+		r.Mail = mail.New(mail.Config{
+			DB: db, Keys: keys, Audit: r.audit, Letters: letters, Gate: r.box, Secrets: &vaultLater, Log: quiet,
+			OAuth: client, Authorities: authorities, Table: table, Tokens: token.New(token.Config{DB: db, Keys: keys, Client: client, Log: quiet}),
+		})
 		r.Users, err = identity.New(identity.Config{
 			DB: db, Keys: keys, Audit: r.audit, Outbox: r.box, Letters: letters, Holdings: &vaultLater, Log: quiet,
 		})
@@ -147,7 +162,7 @@ func (r *rig) rows() string {
 	var b strings.Builder
 	r.must(r.db.View(r.ctx(), func(tx *store.Tx) error {
 		b.Reset()
-		for _, table := range []string{"audit_entry", "letter_site", "outbox_letter", "mail_profile", "mail_anchor", "identity_user", "identity_link", "vault_resource", "vault_account", "vault_version"} {
+		for _, table := range []string{"audit_entry", "letter_site", "outbox_letter", "mail_profile", "mail_anchor", "mail_oauth", "mail_token", "identity_user", "identity_link", "vault_resource", "vault_account", "vault_version"} {
 			n, err := store.One(tx, func(row store.Row) (n int, err error) { return n, row.Scan(&n) }, `SELECT COUNT(*) FROM `+table)
 			if err != nil {
 				return err

@@ -8,6 +8,8 @@ import (
 	"github.com/sealpost/sealpost/internal/audit"
 	"github.com/sealpost/sealpost/internal/fault"
 	"github.com/sealpost/sealpost/internal/mail"
+	"github.com/sealpost/sealpost/internal/mail/oauth"
+	"github.com/sealpost/sealpost/internal/mail/pace"
 	"github.com/sealpost/sealpost/internal/mail/smtp"
 	"github.com/sealpost/sealpost/internal/mail/trust"
 	"github.com/sealpost/sealpost/internal/store"
@@ -48,7 +50,7 @@ func (m *maker) server(ctx context.Context) error {
 	if !replaced {
 		// What is stored is the same password. Keeping it keeps what is known
 		// of tests with it.
-		c.Password = mail.Password{}
+		c.Password, c.Client = mail.Password{}, mail.Password{}
 	}
 	verb := verbChange
 	if !set {
@@ -59,6 +61,9 @@ func (m *maker) server(ctx context.Context) error {
 			c.AccountID = m.plan.accounts[account]
 		}
 		saved, err := m.Mail.Save(ctx, m.by, c)
+		if err == nil && saved.State == mail.Paused {
+			return []string{"mail is paused until somebody signs in at the provider: press Sign in again on the settings page, /admin/settings/mail"}, nil
+		}
 		if err == nil && saved.SavedAnyway() {
 			return []string{"saved without a test: run sealpost mail test, or test it on the settings page"}, nil
 		}
@@ -75,6 +80,7 @@ func (s *Mail) change(have mail.Profile) mail.Change {
 		SenderAddress: s.Sender.Address, SenderName: s.Sender.Name, ReplyTo: s.ReplyTo,
 		Auth: mail.AuthNone, Mechanism: s.Mechanism, LocalName: s.EHLOName, Timeouts: have.Timeouts,
 		ConfirmClear: s.SendInClear, Anyway: true,
+		Pace: pace.Limits{Connections: s.Pace.Connections, PerMinute: s.Pace.PerMinute, PerDay: s.Pace.PerDay},
 	}
 	if s.Server == "capture" {
 		c.Kind = mail.KindCapture
@@ -82,6 +88,10 @@ func (s *Mail) change(have mail.Profile) mail.Change {
 	}
 	if t := s.Timeouts; t != nil {
 		c.Timeouts = smtp.Timeouts{Connect: t.Connect, Greeting: t.Greeting, Command: t.Command, Final: t.Final}
+	}
+	if s.Server == "microsoft" {
+		c.Kind, c.Security = mail.KindMicrosoft, smtp.STARTTLS
+		return c // the rest is filled in where it is left out
 	}
 	usual := map[smtp.Security]int{smtp.None: 25, smtp.STARTTLS: 587, smtp.Implicit: 465}
 	switch s.Security {
@@ -166,6 +176,8 @@ func (m *maker) signIn(ctx context.Context, spec *Mail, c *mail.Change) (account
 		account, err = m.findAccount(ctx, *a.Account)
 		c.AccountID = m.plan.accounts[account]
 		return account, account != "", err
+	case a.OAuth != nil:
+		return "", m.byToken(a.OAuth, c), nil
 	}
 	password, ok := m.secret("mail.authentication.password", a.Password)
 	c.Auth, c.Username = mail.AuthTyped, a.User
@@ -216,6 +228,10 @@ func (m *maker) serverLines(ctx context.Context, details []audit.Detail) (lines 
 		case d.Name == "password":
 			replaced = true
 			lines = append(lines, "password: set from "+string(m.spec.Mail.Authentication.Password))
+		case d.Name == "client secret" || d.Name == "client certificate" || d.Name == "service account key":
+			replaced = true
+			ref, _ := m.spec.Mail.Authentication.OAuth.proof()
+			lines = append(lines, d.Name+": set from "+string(ref))
 		case d.Value != "":
 			lines = append(lines, d.Name+": "+d.Value)
 		case d.Name == "account":
@@ -241,6 +257,10 @@ var fileWords = map[string]string{
 	"secure connection " + string(smtp.Implicit): "ssl",
 	"sign-in " + string(mail.AuthTyped):          "user name and password",
 	"sign-in " + string(mail.AuthAccount):        "a stored account",
+	"sign-in " + string(mail.AuthOAuth):          "a token",
+	"token grant " + string(oauth.Consent):       "mailbox",
+	"redirect path " + mail.RedirectOwn:          "sealpost",
+	"redirect path " + mail.RedirectPMP:          "pmp",
 }
 
 // accountName is how a person knows an account.
@@ -261,7 +281,16 @@ func (m *maker) accountName(ctx context.Context, id string) string {
 
 // mailPlace returns where in the file a field of the mail server stands.
 func mailPlace(field string) string {
+	if place := oauthPlace(field); place != "" {
+		return place
+	}
 	switch field {
+	case "pace_connections":
+		return "mail.pace.connections"
+	case "pace_per_minute":
+		return "mail.pace.letters_a_minute"
+	case "pace_per_day":
+		return "mail.pace.recipients_a_day"
 	case "sender_address":
 		return "mail.sender.address"
 	case "sender_name":

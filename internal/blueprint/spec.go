@@ -36,9 +36,9 @@ type Spec struct {
 
 // Mail is the mail server profile of a set-up file.
 type Mail struct {
-	// Server is "other" (the default) or "capture".
+	// Server is "other" (the default), "microsoft" or "capture".
 	Server string `yaml:"server"`
-	// Host and Port of the server.
+	// Host and Port of the server. Exchange Online has both by itself.
 	Host string `yaml:"host"`
 	Port int    `yaml:"port"`
 	// Security is "none", "ssl" (TLS from the start) or "tls" (STARTTLS,
@@ -54,6 +54,9 @@ type Mail struct {
 	// EHLOName is what the client calls itself; empty derives it from the
 	// Access URL.
 	EHLOName string `yaml:"ehlo_name"`
+	// Pace is how fast letters leave; what is left out is what the provider
+	// allows.
+	Pace Pace `yaml:"pace"`
 	// Timeouts that are left out altogether stay as they are.
 	Timeouts *Timeouts `yaml:"timeouts"`
 	// TrustedCertificates are references to PEM or DER files. Where they are
@@ -81,12 +84,50 @@ type Sender struct {
 	Name    string `yaml:"name"`
 }
 
+// Pace bounds how fast letters leave.
+type Pace struct {
+	Connections int `yaml:"connections"`
+	PerMinute   int `yaml:"letters_a_minute"`
+	PerDay      int `yaml:"recipients_a_day"`
+}
+
 // Authentication says how the mail server is signed in to: User with
-// Password, or Account.
+// Password, Account, or OAuth.
 type Authentication struct {
 	User     string      `yaml:"user"`
 	Password Ref         `yaml:"password"`
 	Account  *AccountRef `yaml:"account"`
+	OAuth    *OAuth      `yaml:"oauth"`
+}
+
+// OAuth says how tokens are got.
+type OAuth struct {
+	// Provider is "google" or "generic"; Exchange Online has its own.
+	Provider string `yaml:"provider"`
+	// SignIn is "mailbox" (the default), "application" or "service_account".
+	SignIn string `yaml:"sign_in"`
+	// Cloud is Microsoft's: global (the default), gcc_high, dod, china, custom.
+	Cloud    string `yaml:"cloud"`
+	Tenant   string `yaml:"tenant"`
+	ClientID string `yaml:"client_id"`
+	// ClientSecret with the day on which it ends, Certificate or Key prove the
+	// client; Certificate is a PEM with its key, Key the file of a service
+	// account.
+	ClientSecret Ref    `yaml:"client_secret"`
+	SecretEnds   string `yaml:"secret_ends"`
+	Certificate  Ref    `yaml:"certificate"`
+	Key          Ref    `yaml:"key"`
+	// Mailbox is who signs in; left out, the sender.
+	Mailbox string `yaml:"mailbox"`
+	// Via is "smtp" (the default) or "graph".
+	Via string `yaml:"via"`
+	// Redirect is "sealpost" (the default) or "pmp".
+	Redirect string `yaml:"redirect"`
+	// What is left out of these is the provider's.
+	AuthorizeURL string   `yaml:"authorize_url"`
+	TokenURL     string   `yaml:"token_url"`
+	Scopes       []string `yaml:"scopes"`
+	GraphURL     string   `yaml:"graph_url"`
 }
 
 // AccountRef names an account stored in Sealpost.
@@ -232,21 +273,38 @@ func (m *Mail) check(c *fault.Check) {
 	case "", "other":
 		c.That(m.Host != "", "mail.host", "Name the mail server.")
 		c.That(m.Sender.Address != "", "mail.sender.address", "Give the sender's e-mail address.")
+	case "microsoft":
+		c.That(m.Sender.Address != "", "mail.sender.address", "Give the sender's e-mail address.")
+		c.That(m.Authentication != nil && m.Authentication.OAuth != nil, "mail.authentication", "Exchange Online is signed in to with a token. Say how under oauth.")
+		c.That(m.Security == "" || m.Security == "tls", "mail.security", "Exchange Online is always connected to by tls. Leave it out.")
 	case "capture":
 	default:
-		c.That(false, "mail.server", `Write "other" or "capture".`)
+		c.That(false, "mail.server", `Write "other", "microsoft" or "capture".`)
 	}
 	switch m.Security {
 	case "", "none", "ssl", "tls":
 	default:
 		c.That(false, "mail.security", `Write "none", "ssl" (TLS from the start) or "tls" (STARTTLS, required).`)
 	}
-	if a := m.Authentication; a != nil {
-		typed := a.User != "" || a.Password != ""
-		c.That(typed != (a.Account != nil), "mail.authentication", "Give either user and password, or account.")
-		if typed {
-			c.That(a.User != "" && a.Password != "", "mail.authentication", "A user name needs a password, and the reverse.")
+	if m.Authentication != nil {
+		m.Authentication.check(c, m.Server == "microsoft")
+	}
+}
+
+func (a *Authentication) check(c *fault.Check, microsoft bool) {
+	typed := a.User != "" || a.Password != ""
+	ways := 0
+	for _, there := range []bool{typed, a.Account != nil, a.OAuth != nil} {
+		if there {
+			ways++
 		}
+	}
+	c.That(ways == 1, "mail.authentication", "Give either user and password, or account, or oauth.")
+	if typed {
+		c.That(a.User != "" && a.Password != "", "mail.authentication", "A user name needs a password, and the reverse.")
+	}
+	if a.OAuth != nil {
+		a.OAuth.check(c, microsoft)
 	}
 }
 
@@ -267,6 +325,9 @@ func (s Spec) References() []Ref {
 		add(m.PinnedCertificates...)
 		if m.Authentication != nil {
 			add(m.Authentication.Password)
+			if o := m.Authentication.OAuth; o != nil {
+				add(o.ClientSecret, o.Certificate, o.Key)
+			}
 		}
 	}
 	for _, r := range s.Resources {

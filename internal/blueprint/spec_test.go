@@ -31,6 +31,21 @@ func TestWhatCannotBeReadNamesTheLine(t *testing.T) {
 		{"an unknown security", "version: 1\nmail:\n  host: h\n  sender: {address: a@example.org}\n  security: maybe\n", "line 5: "},
 		{"user and account", "version: 1\nmail:\n  host: h\n  sender: {address: a@example.org}\n  authentication:\n    user: u\n    password: env:P\n    account: {resource: r, account: a}\n", "line 5: "},
 		{"a user without password", "version: 1\nmail:\n  host: h\n  sender: {address: a@example.org}\n  authentication:\n    user: u\n", "line 5: "},
+		{"Exchange Online without a token", "version: 1\nmail:\n  server: microsoft\n  sender: {address: a@example.org}\n", "line 2: "},
+		{"Exchange Online by ssl", "version: 1\nmail:\n  server: microsoft\n  sender: {address: a@example.org}\n  security: ssl\n  authentication: {oauth: {tenant: t}}\n", "line 5: "},
+		{"another provider for Exchange Online", oauthFile("microsoft", "provider: google"), "line 8: "},
+		{"nobody who gives tokens", oauthFile("other", "tenant_id: x"), "line 8"},
+		{"a token from nowhere", oauthFile("other", "client_id: x"), `"google" or "generic"`},
+		{"a tenant of Google", oauthFile("other", "provider: google\n      tenant: x"), "Exchange Online alone"},
+		{"an unknown way to sign in", oauthFile("microsoft", "sign_in: service_account"), "line 8: "},
+		{"an unknown way for letters", oauthFile("microsoft", "via: pigeon"), "line 8: "},
+		{"an unknown redirect", oauthFile("microsoft", "redirect: /x"), "line 8: "},
+		{"two proofs", oauthFile("microsoft", "client_secret: env:S\n      certificate: file:c.pem"), "Give one of"},
+		{"a service account without key", oauthFile("other", "provider: google\n      sign_in: service_account"), "key file"},
+		{"a day that is none", oauthFile("microsoft", "client_secret: env:S\n      secret_ends: soon"), "line 9: "},
+		{"an end of nothing", oauthFile("microsoft", "secret_ends: 2028-11-30"), "line 8: "},
+		{"a client secret in the file", oauthFile("microsoft", "client_secret: canary"), "line 8"},
+		{"account and token", oauthFile("other", "provider: google\n    account: {resource: r, account: a}"), "either user and password"},
 		{"too much", "version: 1\n#" + strings.Repeat("x", blueprint.MaxFile), "larger than 1 MiB"},
 	} {
 		_, err := blueprint.Parse([]byte(tt.file))
@@ -62,6 +77,12 @@ resources:
 	if err != nil {
 		t.Fatal(err)
 	}
+	for _, proof := range []string{"client_secret: env:S", "certificate: env:S", "sign_in: service_account\n      key: env:S"} {
+		s, err := blueprint.Parse([]byte(oauthFile("other", "provider: google\n      "+proof)))
+		if got := s.References(); err != nil || !slices.Equal(got, []blueprint.Ref{"env:S"}) {
+			t.Errorf("%s: got %q, %v", proof, got, err)
+		}
+	}
 	want := []blueprint.Ref{"file:a.pem", "file:b.pem", "env:P", "file:/run/x:y"}
 	if got := s.References(); !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
@@ -88,4 +109,9 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 	})
+}
+
+// oauthFile is a file with a mail server that is signed in to with a token.
+func oauthFile(server, words string) string {
+	return "version: 1\nmail:\n  server: " + server + "\n  host: mail.example.org\n  sender: {address: a@example.org}\n  authentication:\n    oauth:\n      " + words + "\n"
 }
