@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -123,7 +124,8 @@ func unreached(host string, err error) *Error {
 		dial  dialError
 		dns   *net.DNSError
 		cert  *tls.CertificateVerificationError
-		alert tls.AlertError
+		op    *net.OpError
+		plain tls.RecordHeaderError
 		proxy proxyError
 		slow  net.Error
 	)
@@ -142,10 +144,10 @@ func unreached(host string, err error) *Error {
 		e.Err, e.Text = context.Canceled, "the request was stopped"
 	case errors.Is(err, context.DeadlineExceeded) || errors.As(err, &slow) && slow.Timeout():
 		e.Err, e.Text = context.DeadlineExceeded, "the authority did not answer in time"
-	case errors.As(err, &alert):
-		e.Err, e.Text = alert, "the authority ended the TLS handshake"
 	case errors.As(err, &dial):
 		e.Err, e.Text = dial.error, "the authority cannot be connected to"
+	case errors.As(err, &plain) || errors.As(err, &op) && op.Op == "remote error" || strings.Contains(err.Error(), ": tls: "):
+		e.Text = "TLS with the authority does not come about: TLS 1.2 or later is needed"
 	default:
 		e.Text = "the connection broke off, or what answered is not an authority"
 	}
