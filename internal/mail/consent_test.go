@@ -34,7 +34,7 @@ func TestAMailboxSignsInOnceAndMailIsLive(t *testing.T) {
 			o.t.Errorf("the sign-in ended with %+v", done)
 		}
 		p := o.wantState(mail.Working)
-		if p.Kind != mail.KindMicrosoft || p.Host != oldHost || p.SavedAnyway() || p.OAuth.SecretSetAt.IsZero() {
+		if p.Kind != mail.KindMicrosoft || p.Host != outlook || p.SavedAnyway() || p.OAuth.SecretSetAt.IsZero() {
 			o.t.Errorf("the profile is %+v", p)
 		}
 		transport := o.open()

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -34,6 +35,7 @@ const (
 	clientSecret = "the+client+secret+that+is+typed"
 	nextSecret   = "the+client+secret+that+comes+next"
 	sender       = "vault@example.org"
+	outlook      = "outlook.example.org"
 	accessURL    = "https://vault.example.org"
 )
 
@@ -54,6 +56,8 @@ type authority struct {
 	given   int
 	// requests are the forms that arrived, by grant.
 	requests []url.Values
+	// letters are the tokens of letters handed over, by the path they took.
+	letters []string
 }
 
 func startAuthority(t *testing.T, clock *storetest.Clock) *authority {
@@ -123,6 +127,13 @@ func (a *authority) signIn(t *testing.T, address string) url.Values {
 func (a *authority) token(w http.ResponseWriter, r *http.Request) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if strings.HasPrefix(r.URL.Path, "/v1.0/") {
+		if token := r.Header.Get("Authorization"); token != "" {
+			a.letters = append(a.letters, r.URL.Path+" "+token)
+		}
+		w.WriteHeader(http.StatusAccepted)
+		return
+	}
 	if err := r.ParseForm(); err != nil {
 		http.Error(w, "no form", http.StatusBadRequest)
 		return
@@ -179,9 +190,10 @@ func (a *authority) identity(nonce string) string {
 type office struct {
 	*rig
 	ours, evil *authority
-	exchange   *smtptest.Server
-	keeper     *token.Keeper
-	browser    mail.Browser
+	// exchange takes tokens; thief would as well, under every other name.
+	exchange, thief *smtptest.Server
+	keeper          *token.Keeper
+	browser         mail.Browser
 }
 
 func eachOffice(t *testing.T, f func(o *office)) {
@@ -198,6 +210,18 @@ func eachOffice(t *testing.T, f func(o *office)) {
 		t.Cleanup(func() { o.must(o.keeper.Close(context.WithoutCancel(t.Context()))) })
 		table, err := verdict.New()
 		o.must(err)
+		cert := o.lab.Make(smtptest.Order{DNS: []string{outlook, newHost, oldHost}, IP: []net.IP{net.IPv4(127, 0, 0, 1)}, By: o.ca}).TLS()
+		trap := smtptest.Script{smtptest.Greet("STARTTLS"), smtptest.StartTLS(cert), smtptest.Trap("AUTH LOGIN XOAUTH2 OAUTHBEARER")}
+		o.exchange, o.thief = smtptest.Start(t, trap), smtptest.Start(t, trap)
+		o.cfg.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+			switch address {
+			case outlook + ":587":
+				return o.exchange.Dial(ctx, network, address)
+			case oldHost + ":587":
+				return o.mine.Dial(ctx, network, address)
+			}
+			return o.thief.Dial(ctx, network, address)
+		}
 		o.cfg.OAuth, o.cfg.Authorities, o.cfg.Tokens, o.cfg.Table = client, allowed, o.keeper, table
 		o.mail = mail.New(o.cfg)
 		o.update(func(tx *store.Tx) error { return o.cfg.Letters.SetSite(tx, letter.Site{AccessURL: accessURL}) })
@@ -209,7 +233,7 @@ func eachOffice(t *testing.T, f func(o *office)) {
 // does.
 func (o *office) microsoft() mail.Change {
 	return mail.Change{
-		Kind: mail.KindMicrosoft, Host: oldHost, Port: 587, SenderAddress: sender, SenderName: "Vault", Anyway: true,
+		Kind: mail.KindMicrosoft, Host: outlook, Port: 587, SenderAddress: sender, SenderName: "Vault", Anyway: true,
 		OAuth: mail.OAuth{Settings: oauth.Settings{
 			Cloud: "custom", Grant: oauth.Consent, Tenant: tenant, ClientID: clientID, ClientAuth: oauth.BySecret,
 			AuthorizeURL: o.ours.URL + "/{tenant}/oauth2/v2.0/authorize", TokenURL: o.ours.URL + "/{tenant}/oauth2/v2.0/token",

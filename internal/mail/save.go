@@ -145,7 +145,8 @@ func (s *Service) holdAccount(tx *store.Tx, p Profile) error {
 }
 
 // tested returns what is known of tests of the draft: by the token of one that
-// just passed, or because nothing that a test is about changed since.
+// just passed, or because nothing that a test is about changed since. Settings
+// for which somebody signed in were tried by that.
 func (s *Service) tested(tx *store.Tx, c Change, d Draft, was stored) (proof, error) {
 	if d.Profile.Kind == KindCapture {
 		return proof{}, nil
@@ -156,7 +157,7 @@ func (s *Service) tested(tx *store.Tx, c Change, d Draft, was stored) (proof, er
 			return p, err
 		}
 	}
-	if !was.TestedAt.IsZero() && was.Kind != KindCapture && (!d.resealed || d.rebound || d.replaces) {
+	if (!was.TestedAt.IsZero() || was.WantsSignIn()) && was.Kind != KindCapture && (!d.resealed || d.rebound || d.replaces) {
 		before, err := s.storedDraft(tx, was)
 		if err != nil {
 			return proof{}, err

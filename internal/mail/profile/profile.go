@@ -213,7 +213,7 @@ func (p Profile) Filled(command string) string {
 	}
 	var pairs []string
 	for _, w := range []word{{"MAILBOX", mailbox}, {"SENDER", p.SenderAddress}, {"ACCOUNT", account}, {"TENANT", o.Tenant}, {"CLIENT_ID", o.ClientID}} {
-		if w.value != "" && strings.Trim(w.value, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-_+@") == "" {
+		if w.value != "" && !strings.ContainsAny(w.value[:1], "-@") && strings.Trim(w.value, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-_+@") == "" {
 			pairs = append(pairs, w.name, w.value)
 		}
 	}

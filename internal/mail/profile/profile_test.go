@@ -1,0 +1,56 @@
+package profile_test
+
+import (
+	"testing"
+
+	"github.com/sealpost/sealpost/internal/mail/oauth"
+	"github.com/sealpost/sealpost/internal/mail/pace"
+	"github.com/sealpost/sealpost/internal/mail/profile"
+)
+
+func TestLettersLeaveAsFastAsTheProviderAllows(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		p    profile.Profile
+		want pace.Limits
+	}{
+		{"Exchange Online", profile.Profile{Kind: profile.KindMicrosoft, Host: "any.example"}, pace.Limits{Connections: 2, PerMinute: 25, PerDay: 10000}},
+		{"Exchange Online with a password", profile.Profile{Kind: profile.KindSMTP, Host: "smtp.office365.com"}, pace.Limits{Connections: 2, PerMinute: 25, PerDay: 10000}},
+		{"Google", profile.Profile{Kind: profile.KindSMTP, Host: "smtp.gmail.com"}, pace.Limits{Connections: 2, PerDay: 2000}},
+		{"Google by its tokens", profile.Profile{Kind: profile.KindSMTP, Host: "any.example", Auth: profile.AuthOAuth, OAuth: profile.OAuth{Settings: oauth.Settings{Provider: oauth.Google}}}, pace.Limits{Connections: 2, PerDay: 2000}},
+		{"a relay", profile.Profile{Kind: profile.KindSMTP, Host: "mail.example.org"}, pace.Limits{Connections: 2}},
+		{"the capture mailbox", profile.Profile{Kind: profile.KindCapture}, pace.Limits{}},
+		{"as typed", profile.Profile{Kind: profile.KindMicrosoft, Pace: pace.Limits{Connections: 1, PerMinute: 10, PerDay: 500}}, pace.Limits{Connections: 1, PerMinute: 10, PerDay: 500}},
+	} {
+		if got := tt.p.Limits(); got != tt.want {
+			t.Errorf("%s: %+v, want %+v", tt.name, got, tt.want)
+		}
+	}
+}
+
+// A command that a person copies holds what is known, and nothing that a shell
+// could take for something else.
+func TestCommandsAreFilledIn(t *testing.T) {
+	const command = "Grant SENDER MAILBOX ACCOUNT TENANT CLIENT_ID"
+	byToken := func(sender, mailbox string) profile.Profile {
+		return profile.Profile{SenderAddress: sender, Auth: profile.AuthOAuth, OAuth: profile.OAuth{Settings: oauth.Settings{
+			Provider: oauth.Microsoft, Tenant: "example.org", ClientID: "c-1", Mailbox: mailbox,
+		}}}
+	}
+	for _, tt := range []struct {
+		name, want string
+		p          profile.Profile
+	}{
+		{"a mailbox of its own", "Grant v@example.org v@example.org v@example.org example.org c-1", byToken("v@example.org", "")},
+		{"a shared mailbox", "Grant v@example.org r@example.org r@example.org example.org c-1", byToken("v@example.org", "r@example.org")},
+		{"a password", "Grant v@example.org robot robot TENANT CLIENT_ID", profile.Profile{SenderAddress: "v@example.org", Auth: profile.AuthTyped, Username: "robot"}},
+		{"an account", "Grant v@example.org v@example.org ACCOUNT TENANT CLIENT_ID", profile.Profile{SenderAddress: "v@example.org", Auth: profile.AuthAccount}},
+		{"a word for the shell", "Grant SENDER r@example.org r@example.org example.org c-1", byToken("$(x)@example.org", "r@example.org")},
+		{"a quotation mark", "Grant SENDER MAILBOX ACCOUNT example.org c-1", byToken(`"a b"@example.org`, "")},
+		{"an option", "Grant SENDER MAILBOX ACCOUNT example.org c-1", byToken("-Confirm@example.org", "")},
+	} {
+		if got := tt.p.Filled(command); got != tt.want {
+			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
+		}
+	}
+}
