@@ -286,7 +286,7 @@ func (t *Talk) take(line string, announce []string) error {
 		if err := t.Say("354 go ahead"); err != nil {
 			return err
 		}
-		if _, err := t.content(); err != nil {
+		if _, err := t.Content(); err != nil {
 			return err
 		}
 		return t.Say("250 2.0.0 Ok: queued as TRAP")
@@ -320,9 +320,9 @@ func (t *Talk) takeAuth(words []string) error {
 	return t.Say("235 2.7.0 welcome")
 }
 
-// content reads a letter's content and takes the dots out again (RFC 5321
+// Content reads a letter's content and takes the dots out again (RFC 5321
 // 4.5.2).
-func (t *Talk) content() ([]byte, error) {
+func (t *Talk) Content() ([]byte, error) {
 	var b bytes.Buffer
 	for {
 		line, err := t.r.ReadBytes('\n')

@@ -279,7 +279,7 @@ func (c *session) data(line string) error {
 	if err := c.Say("354 go ahead"); err != nil {
 		return err
 	}
-	data, err := c.content()
+	data, err := c.Content()
 	if err != nil {
 		return err
 	}
