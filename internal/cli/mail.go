@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"fmt"
 	"strconv"
 
 	"github.com/sealpost/sealpost/internal/operator"
@@ -40,7 +41,7 @@ func (s *session) sayTest(r operator.MailTested) {
 	for _, st := range r.Steps {
 		s.say("%-5s %s (%d ms)", st.State, printable(st.Title), st.TookMillis)
 		for _, line := range []struct{ label, text string }{
-			{"", st.Detail}, {"What to do: ", st.Advice}, {"  ", st.Command}, {"The server said: ", st.Raw},
+			{"", st.Detail}, {"What to do: ", st.Advice}, {"  ", st.Command}, {"They said: ", st.Raw}, {"More: ", st.Link},
 		} {
 			if line.text != "" {
 				s.say("      %s%s", line.label, printable(line.text))
@@ -71,20 +72,52 @@ func (c *mailStatusCmd) Run(s *session) error {
 	if st.Reason != "" {
 		rows = append(rows, []string{"Reason", st.Reason}, []string{"Since", localTime(st.Since)})
 	}
-	if st.Advice != "" {
-		rows = append(rows, []string{"What to do", st.Advice})
+	for _, row := range [][]string{
+		{"What to do", st.Advice}, {"Command", st.Command}, {"They said", st.Said}, {"More", st.Link},
+	} {
+		if row[1] != "" {
+			rows = append(rows, row)
+		}
 	}
+	rows = append(rows, signedInRows(st.SignedIn)...)
 	rows = append(rows,
 		[]string{"Last accepted", localTime(st.LastAccepted)},
 		[]string{"Waiting", strconv.Itoa(st.Waiting)},
 		[]string{"Oldest waiting", localTime(st.Oldest)},
 		[]string{"Last 24 hours", strconv.Itoa(st.Accepted24h) + " accepted, " + strconv.Itoa(st.Delayed24h) + " delayed, " + strconv.Itoa(st.Failed24h) + " failed"},
 	)
+	if st.RecipientsLimit > 0 {
+		rows = append(rows, []string{"Recipients in 24 hours", fmt.Sprintf("%d of %d", st.Recipients24h, st.RecipientsLimit)})
+	}
+	for _, e := range st.Ends {
+		rows = append(rows, []string{"Ends", localTime(e.At) + "  " + e.What})
+	}
 	for _, n := range st.Notes {
 		rows = append(rows, []string{"Note", n})
 	}
 	s.table([]string{"WHAT", "NOW"}, rows)
 	return nil
+}
+
+// signedInRows says who signed in and what is known of the token.
+func signedInRows(in *operator.SignedIn) [][]string {
+	if in == nil {
+		return nil
+	}
+	var rows [][]string
+	if in.Who != "" {
+		rows = append(rows, []string{"Signed in as", in.Who + ", " + localTime(in.At) + " by " + orDash(in.By)})
+	}
+	if in.Tenant != "" {
+		rows = append(rows, []string{"Tenant", in.Tenant})
+	}
+	if !in.TokenFrom.IsZero() {
+		rows = append(rows, []string{"Token", "from " + localTime(in.TokenFrom) + ", ends " + localTime(in.TokenEnds)})
+	}
+	if in.Scopes != "" {
+		rows = append(rows, []string{"Scopes", in.Scopes})
+	}
+	return rows
 }
 
 type mailJournalCmd struct {

@@ -35,7 +35,7 @@ func (c *commands) mailTest(ctx context.Context, by actor.Actor, a MailTest, out
 	for i, s := range r.Steps {
 		done.Steps[i] = MailStep{
 			Title: s.Title, State: string(s.State), Detail: s.Detail, Advice: s.Advice, Command: s.Command,
-			Raw: s.Raw, TookMillis: s.Took.Milliseconds(),
+			Link: s.Link, Raw: s.Raw, TookMillis: s.Took.Milliseconds(),
 		}
 	}
 	return done, nil
@@ -59,9 +59,10 @@ func (c *commands) mailStatus(ctx context.Context, by actor.Actor, _ none, _ Sin
 		Accepted24h: n.Accepted24h, Delayed24h: n.Delayed24h, Failed24h: n.Failed24h,
 	}
 	if h.Set {
-		st.of(h.Profile)
+		st.of(h)
 	}
 	for _, e := range h.Ends {
+		st.Ends = append(st.Ends, End{What: e.What, At: e.At})
 		if now := c.Now(); e.Warn(now) {
 			verb := " ends on "
 			if !e.At.After(now) {
@@ -74,9 +75,16 @@ func (c *commands) mailStatus(ctx context.Context, by actor.Actor, _ none, _ Sin
 }
 
 // of takes over what is known of the profile.
-func (st *MailStatus) of(p mail.Profile) {
+func (st *MailStatus) of(h mail.Health) {
+	p := h.Profile
 	st.Server, st.Sender, st.State = p.Server(), p.SenderAddress, string(p.State)
 	st.Reason, st.Advice, st.Since, st.LastAccepted = p.Reason, p.Advice, p.Since, p.LastAccepted
+	st.Command, st.Said, st.Link, st.Remedy = p.Command, p.Reply, p.Link, string(p.Remedy)
+	st.Recipients24h, st.RecipientsLimit = h.SentToday, p.Limits().PerDay
+	if h.SignedIn {
+		f := h.OAuth
+		st.SignedIn = &SignedIn{Who: f.Who, Tenant: f.Tenant, At: f.SignedInAt, By: f.SignedInBy, Scopes: f.Scopes, TokenFrom: f.GotAt, TokenEnds: f.Expires}
+	}
 }
 
 func (c *commands) mailJournal(ctx context.Context, by actor.Actor, a MailJournal, _ Sink) (JournalPage, error) {

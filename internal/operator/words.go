@@ -169,7 +169,9 @@ type MailStep struct {
 	Advice string `json:"advice,omitempty"`
 	// Command is what to type elsewhere for it.
 	Command string `json:"command,omitempty"`
-	Raw     string `json:"raw,omitempty"`
+	// Link is the provider's page about it.
+	Link string `json:"link,omitempty"`
+	Raw  string `json:"raw,omitempty"`
 	// TookMillis is the time the step took.
 	TookMillis int64 `json:"took_ms"`
 }
@@ -186,9 +188,17 @@ type MailStatus struct {
 	Server string `json:"server"`
 	Sender string `json:"sender,omitempty"`
 	// State is "working", "paused", "stopped" or "none".
-	State        string    `json:"state"`
-	Reason       string    `json:"reason,omitempty"`
-	Advice       string    `json:"advice,omitempty"`
+	State  string `json:"state"`
+	Reason string `json:"reason,omitempty"`
+	Advice string `json:"advice,omitempty"`
+	// Command is what to type elsewhere for it, Said what the server or the
+	// provider said, Link its page about it. Remedy is "sign_in" or "settings"
+	// where somebody must do that so that mail leaves.
+	Command string `json:"command,omitempty"`
+	Said    string `json:"said,omitempty"`
+	Link    string `json:"link,omitempty"`
+	Remedy  string `json:"remedy,omitempty"`
+
 	Since        time.Time `json:"since,omitzero"`
 	LastAccepted time.Time `json:"last_accepted,omitzero"`
 	Waiting      int       `json:"waiting"`
@@ -196,8 +206,37 @@ type MailStatus struct {
 	Accepted24h  int       `json:"accepted_24h"`
 	Delayed24h   int       `json:"delayed_24h"`
 	Failed24h    int       `json:"failed_24h"`
+	// Recipients24h counts the recipients of the last day, RecipientsLimit is
+	// what the mailbox takes; 0 where nobody knows.
+	Recipients24h   int `json:"recipients_24h"`
+	RecipientsLimit int `json:"recipients_limit,omitempty"`
+	// SignedIn is set where the server is signed in to with a token.
+	SignedIn *SignedIn `json:"signed_in,omitempty"`
+	// Ends is all that ends, the next first.
+	Ends []End `json:"ends,omitempty"`
 	// Notes are further sentences to read, such as what ends soon.
 	Notes []string `json:"notes,omitempty"`
+}
+
+// SignedIn is what is known of the tokens for the mail server.
+type SignedIn struct {
+	// Who signed in at the provider, in which tenant of it, when, and by whom
+	// in Sealpost; empty where nobody had to.
+	Who    string    `json:"who,omitempty"`
+	Tenant string    `json:"tenant,omitempty"`
+	At     time.Time `json:"at,omitzero"`
+	By     string    `json:"by,omitempty"`
+	Scopes string    `json:"scopes,omitempty"`
+	// TokenFrom is when the provider last gave a token, TokenEnds when that
+	// ends.
+	TokenFrom time.Time `json:"token_from,omitzero"`
+	TokenEnds time.Time `json:"token_ends,omitzero"`
+}
+
+// End is something of the mail server that ends.
+type End struct {
+	What string    `json:"what"`
+	At   time.Time `json:"at"`
 }
 
 // MailJournal are the arguments of [CmdMailJournal]. Empty fields do not

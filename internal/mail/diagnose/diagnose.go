@@ -498,7 +498,7 @@ func (t *test) noteSent(ctx context.Context, s Sent, result smtp.Result, failure
 	if errors.As(failure, &e) && e.Kind == smtp.KindCancelled && !e.Uncertain {
 		return nil
 	}
-	v := t.doctor.table.DecideFrom(failure, t.draft.Profile.Provider())
+	v := t.decide(failure)
 	s.Advice = strings.TrimSpace(v.Meaning + " " + v.Mend)
 	if e != nil {
 		s.MaybeSent, s.Stage, s.Code, s.Enhanced, s.Reply = e.Uncertain, string(e.Stage), e.Code, e.Enhanced, e.Reply()
@@ -545,8 +545,8 @@ func (t *test) letter(ctx context.Context, transport mail.Transport) ([]byte, Se
 // fail ends the step at which err stands, and those before it that went well
 // without being told.
 func (t *test) fail(err error) {
-	v := t.doctor.table.DecideFrom(err, t.draft.Profile.Provider())
-	s := Step{State: Bad, Detail: v.Meaning, Advice: v.Mend, Command: v.Command}
+	v := t.decide(err)
+	s := Step{State: Bad, Detail: v.Meaning, Advice: v.Mend, Command: t.draft.Profile.Filled(v.Command), Link: v.Link}
 	var e *smtp.Error
 	if errors.As(err, &e) {
 		s.Key, s.Raw = keyOf(e.Stage), e.Reply()
