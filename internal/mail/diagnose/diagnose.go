@@ -298,10 +298,11 @@ func (t *test) all(ctx context.Context) (bool, error) {
 		if !t.authority(ctx) {
 			return false, nil
 		}
+		began := time.Now()
 		if ok, err := t.open(ctx); err != nil || !ok {
 			return false, err
 		}
-		t.token()
+		t.token(time.Since(began))
 	}
 	if t.next() == StepResolve && !t.lookUp(ctx) {
 		return false, nil

@@ -51,7 +51,7 @@ func (t *test) authority(ctx context.Context) bool {
 }
 
 // token tells what the token is for that was just got, and never the token.
-func (t *test) token() {
+func (t *test) token(took time.Duration) {
 	in := t.transport.SignedIn
 	var words []string
 	if in.Who != "" {
@@ -66,13 +66,19 @@ func (t *test) token() {
 	if in.Scopes != "" {
 		words = append(words, "Scopes: "+in.Scopes+".")
 	}
-	t.end(Step{Key: StepToken, State: OK, Detail: strings.Join(words, " ")})
+	t.end(Step{Key: StepToken, State: OK, Detail: strings.Join(words, " "), Took: took})
 	t.begin()
 }
 
 // decide says what a failure of the server means.
 func (t *test) decide(err error) verdict.Verdict {
-	return t.doctor.table.DecideFrom(err, t.draft.Profile.Provider())
+	v := t.doctor.table.DecideFrom(err, t.draft.Profile.Provider())
+	var e *smtp.Error
+	if t.graph() && errors.As(err, &e) && (e.Stage == smtp.StageResolve || e.Stage == smtp.StageConnect) {
+		// The table knows ports of mail servers.
+		v.Mend = "Allow HTTPS from this server to " + t.host + " in the firewall, or enter the proxy in the configuration (mail.oauth.proxy)."
+	}
+	return v
 }
 
 // refused has a token that the server did not take replaced, so that the next
