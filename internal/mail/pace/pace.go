@@ -78,7 +78,7 @@ func (k *Keeper) Take(ctx context.Context, profileID string, l Limits, want int)
 func (g *Grant) take(tx *store.Tx) error {
 	now := store.Micros(tx.Now())
 	// The row is locked for the count of the day too.
-	next, err := lockNext(tx, g.profileID)
+	r, err := lockRow(tx, g.profileID)
 	if err != nil {
 		return err
 	}
@@ -88,17 +88,7 @@ func (g *Grant) take(tx *store.Tx) error {
 		}
 	}
 	if g.limits.PerMinute > 0 {
-		gap, spared := g.limits.gap(), g.limits.spares()
-		next = max(next, now)
-		// The last of n letters is early by no more than what may be spared.
-		most := spared - (next-now+gap-1)/gap
-		if most <= 0 {
-			g.N, g.Wait = 0, time.Duration(next-(spared-1)*gap-now)*time.Microsecond
-			return nil
-		}
-		g.N = min(g.N, int(most))
-		g.next = next + int64(g.N)*gap
-		if err := updateNext(tx, g.profileID, g.next); err != nil {
+		if err := g.takeOfMinute(tx, now, r); err != nil || g.N == 0 {
 			return err
 		}
 	}
@@ -107,6 +97,31 @@ func (g *Grant) take(tx *store.Tx) error {
 	}
 	g.hour = hourOf(now)
 	return addSent(tx, g.profileID, g.hour, int64(g.N))
+}
+
+// takeOfMinute bounds the grant by what may leave now.
+func (g *Grant) takeOfMinute(tx *store.Tx, now int64, r row) error {
+	gap, spared := g.limits.gap(), g.limits.spares()
+	next := max(r.next, now)
+	// No grant leads further ahead than this, unless it was made at a lower
+	// pace, or the clock was set back.
+	if ahead := now + spared*gap; next > ahead {
+		next = ahead
+		if err := updateNext(tx, g.profileID, next); err != nil {
+			return err
+		}
+	}
+	// The first letter after a rest leaves with none spared.
+	next = max(next, r.rest+(spared-1)*gap)
+	// The last of n letters is early by no more than what may be spared.
+	most := spared - (next-now+gap-1)/gap
+	if most <= 0 {
+		g.N, g.Wait = 0, time.Duration(next-(spared-1)*gap-now)*time.Microsecond
+		return nil
+	}
+	g.N = min(g.N, int(most))
+	g.next = next + int64(g.N)*gap
+	return updateNext(tx, g.profileID, g.next)
 }
 
 // takeOfDay bounds the grant by what the day leaves.
@@ -165,12 +180,11 @@ func (k *Keeper) Slow(ctx context.Context, profileID string, l Limits, d time.Du
 		return nil
 	}
 	return k.db.Update(ctx, func(tx *store.Tx) error {
-		next, err := lockNext(tx, profileID)
+		r, err := lockRow(tx, profileID)
 		if err != nil {
 			return err
 		}
-		rested := store.Micros(tx.Now().Add(d)) + (l.spares()-1)*l.gap()
-		return updateNext(tx, profileID, max(next, rested))
+		return updateRest(tx, profileID, max(r.rest, store.Micros(tx.Now().Add(d))))
 	})
 }
 

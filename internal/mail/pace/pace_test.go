@@ -252,6 +252,31 @@ func TestAGrantGivenBackLateSparesNothing(t *testing.T) {
 	})
 }
 
+// What was granted at a low pace does not hold up a high one, nor does a clock
+// that was set back.
+func TestAnotherPaceAndAnotherClockBeginAnew(t *testing.T) {
+	t.Parallel()
+	storetest.EachClock(t, func(t *testing.T, db *store.DB, clock *storetest.Clock) {
+		k := pace.New(pace.Config{DB: db})
+		take(t, k, perMinute(1), 1)
+		if g := take(t, k, perMinute(600), 1); g.N != 0 || g.Wait != 100*time.Millisecond {
+			t.Errorf("got %+v, want to wait for 0.1 s", g)
+		}
+		clock.Advance(100 * time.Millisecond)
+		if g := take(t, k, perMinute(600), 1); g.N != 1 {
+			t.Errorf("got %+v, want one letter", g)
+		}
+		clock.Advance(-24 * time.Hour)
+		if g := take(t, k, perMinute(25), 1); g.N != 0 || g.Wait != 2400*time.Millisecond {
+			t.Errorf("got %+v, want to wait for 2.4 s", g)
+		}
+		clock.Advance(2400 * time.Millisecond)
+		if g := take(t, k, perMinute(25), 1); g.N != 1 {
+			t.Errorf("got %+v, want one letter", g)
+		}
+	})
+}
+
 func TestSlowingDownHoldsForAllNodes(t *testing.T) {
 	t.Parallel()
 	storetest.EachClock(t, func(t *testing.T, db *store.DB, clock *storetest.Clock) {

@@ -6,20 +6,27 @@ import (
 	"github.com/sealpost/sealpost/internal/store"
 )
 
-func scanNumber(r store.Row) (n int64, err error) { return n, r.Scan(&n) }
+// row is where a profile's pace stands, in microseconds.
+type row struct{ next, rest int64 }
 
-// lockNext returns when the next letter may leave, and locks the row, so that
-// those who take stand in a row.
-func lockNext(tx *store.Tx, profileID string) (int64, error) {
-	_, err := tx.Exec(`INSERT INTO mail_pace (profile_id, next_at) VALUES ($1, 0) ON CONFLICT DO NOTHING`, profileID)
+// lockRow returns where the pace stands, and locks that, so that those who take
+// stand in a row.
+func lockRow(tx *store.Tx, profileID string) (row, error) {
+	_, err := tx.Exec(`INSERT INTO mail_pace (profile_id, next_at, rest_until) VALUES ($1, 0, 0) ON CONFLICT DO NOTHING`, profileID)
 	if err != nil {
-		return 0, err
+		return row{}, err
 	}
-	return store.One(tx, scanNumber, `SELECT next_at FROM mail_pace WHERE profile_id = $1`+tx.ForUpdate(), profileID)
+	return store.One(tx, func(s store.Row) (r row, err error) { return r, s.Scan(&r.next, &r.rest) },
+		`SELECT next_at, rest_until FROM mail_pace WHERE profile_id = $1`+tx.ForUpdate(), profileID)
 }
 
 func updateNext(tx *store.Tx, profileID string, next int64) error {
 	_, err := tx.Exec(`UPDATE mail_pace SET next_at = $1 WHERE profile_id = $2`, next, profileID)
+	return err
+}
+
+func updateRest(tx *store.Tx, profileID string, until int64) error {
+	_, err := tx.Exec(`UPDATE mail_pace SET rest_until = $1 WHERE profile_id = $2`, until, profileID)
 	return err
 }
 

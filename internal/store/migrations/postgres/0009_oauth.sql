@@ -69,10 +69,12 @@ CREATE TABLE mail_consent (
 );
 
 -- The pace of a profile over all nodes: next_at is when the next letter may
--- leave if none was spared, in microseconds.
+-- leave if none was spared, rest_until until when none leaves at all, both in
+-- microseconds.
 CREATE TABLE mail_pace (
     profile_id TEXT   NOT NULL PRIMARY KEY,
-    next_at    BIGINT NOT NULL
+    next_at    BIGINT NOT NULL,
+    rest_until BIGINT NOT NULL
 );
 
 -- The recipients that a profile has sent to, by the hour.
