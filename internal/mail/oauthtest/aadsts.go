@@ -46,14 +46,18 @@ var catalogue = sync.OnceValue(func() map[int]sts {
 })
 
 // sts returns an error of Entra with its words filled in: pairs of name and
-// value. What is filled in from the request needs no pair.
+// value. What the request tells needs no pair, and what the test wants to go
+// wrong has none.
 func (s *Stand) sts(r *http.Request, number int, words ...string) *sts {
 	e, ok := catalogue()[number]
 	if !ok {
 		s.t.Errorf("oauthtest: AADSTS%d is not in aadsts.tsv", number)
 	}
+	now := s.now().UTC().Format(stamp)
 	words = append(words, "app", r.FormValue("client_id"), "tenant", r.PathValue("tenant"), "redirect", r.FormValue("redirect_uri"),
-		"scope", r.FormValue("scope"), "name", "Sealpost")
+		"scope", r.FormValue("scope"), "grant", r.FormValue("grant_type"), "method", r.Method,
+		"name", "Sealpost", "user", Alerts, "in", "Contoso", "issued", now, "from", now, "now", now, "ends", now,
+		"cloud", "us", "reason", "The key was not found.", "resource", "https://outlook.office.com")
 	for i := 0; i+1 < len(words); i += 2 {
 		e.text = strings.ReplaceAll(e.text, "{"+words[i]+"}", words[i+1])
 	}

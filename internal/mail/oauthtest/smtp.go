@@ -359,11 +359,7 @@ func (c *session) initial(mechanism string, words []string) ([]string, bool, err
 // bearer looks at a token and says how the sign-in ends. Gmail says why not
 // before it refuses.
 func (c *session) bearer(mechanism, said string) error {
-	t, ok := readBearer(mechanism, said)
-	reply := c.v.signIn(c, t)
-	if !ok {
-		reply = "535 5.7.3 Authentication unsuccessful " + serverID
-	}
+	reply := c.v.signIn(c, readBearer(mechanism, said))
 	if strings.HasPrefix(reply, "2") || c.v.via != "gmail" {
 		return c.reply(reply)
 	}
@@ -381,12 +377,13 @@ func (c *session) bearer(mechanism, said string) error {
 	return c.reply(reply)
 }
 
-// readBearer reads the messages of XOAUTH2 and of RFC 7628, strictly.
-func readBearer(mechanism, said string) (token, bool) {
+// readBearer reads the messages of XOAUTH2 and of RFC 7628, strictly: of what
+// is none comes no token.
+func readBearer(mechanism, said string) token {
 	const end = "\x01\x01"
 	body, ok := strings.CutSuffix(said, end)
 	if !ok {
-		return token{}, false
+		return token{}
 	}
 	parts := strings.Split(body, "\x01")
 	value, bearer := strings.CutPrefix(parts[len(parts)-1], "auth=Bearer ")
@@ -400,5 +397,8 @@ func readBearer(mechanism, said string) (token, bool) {
 			fits = fits && (strings.HasPrefix(p, "host=") || strings.HasPrefix(p, "port="))
 		}
 	}
-	return token{user, value}, bearer && named && fits && user != "" && value != ""
+	if !bearer || !named || !fits {
+		return token{}
+	}
+	return token{user, value}
 }

@@ -35,6 +35,7 @@ func (s *Stand) entraGive(r *http.Request) (given, *sts) {
 	if r.Method != http.MethodPost {
 		return given{}, s.sts(r, 900561, "method", r.Method)
 	}
+	_ = r.ParseForm() // what cannot be read is missing
 	for name, values := range r.PostForm {
 		if len(values) > 1 {
 			return given{}, s.sts(r, 90023, "detail", "parameter '"+name+"' is duplicated")
