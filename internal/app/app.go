@@ -50,6 +50,9 @@ type Outside struct {
 	MailRoots *x509.CertPool
 	// Dial connects to mail servers and authorities; nil means the network.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// Resolve looks the names of mail servers up in tests of them; nil means
+	// the system's resolver.
+	Resolve func(ctx context.Context, host string) ([]string, error)
 }
 
 // Options are what New needs beside the operator's configuration.
@@ -167,7 +170,7 @@ func (a *App) build() (err error) {
 	if err := a.buildMail(&late); err != nil {
 		return err
 	}
-	a.doctor, err = diagnose.New(diagnose.Config{Mail: a.mail, Letters: a.letters, DB: a.db, Now: a.out.Now, Note: a.noteTest})
+	a.doctor, err = diagnose.New(diagnose.Config{Mail: a.mail, Letters: a.letters, DB: a.db, Resolve: a.out.Resolve, Now: a.out.Now, Note: a.noteTest})
 	if err != nil {
 		return err
 	}
