@@ -204,6 +204,40 @@ func TestMailGoesOnWithoutTheDatabase(t *testing.T) {
 	})
 }
 
+// What is known to be gone is not given from memory either.
+func TestWithoutTheDatabaseNothingThatIsGone(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		gone func(r *rig, s token.Source, version int64)
+	}{
+		{"dropped", func(r *rig, s token.Source, _ int64) {
+			r.one.update(func(tx *store.Tx) error { return r.one.keeper.Drop(tx, s.ProfileID) })
+			_, err := r.two.keeper.Access(r.t.Context(), s)
+			if !errors.Is(err, token.ErrSignIn) {
+				r.t.Errorf("got %v", err)
+			}
+		}},
+		{"refused", func(r *rig, s token.Source, version int64) {
+			r.clock.Advance(10 * time.Minute)
+			_, err := r.two.keeper.Refused(r.t.Context(), s, version)
+			r.must(err)
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			each(t, func(t *testing.T, r *rig) {
+				s := r.source()
+				r.one.signIn(s)
+				a := r.two.access(s)
+				tt.gone(r, s, a.Version)
+				r.must(r.two.db.Close())
+				if got, err := r.two.keeper.Access(t.Context(), s); err == nil {
+					t.Errorf("got version %d", got.Version)
+				}
+			})
+		})
+	}
+}
+
 func TestACallerWhoGaveUpGetsNothing(t *testing.T) {
 	each(t, func(t *testing.T, r *rig) {
 		s := r.source()

@@ -15,9 +15,10 @@ func TestAnApplicationNeedsNobody(t *testing.T) {
 		s := r.application()
 		r.authority.hold()
 		first := r.one.begin(t.Context(), s)
-		<-r.authority.arrived
+		out := <-r.authority.arrived
+		r.authority.flow()
 		second := r.two.begin(t.Context(), s)
-		r.authority.release()
+		out()
 		a, b := <-first, <-second
 		if a.err != nil || b.err != nil || a.access.Version != b.access.Version {
 			t.Fatalf("got %v and %v", a, b)
@@ -29,7 +30,6 @@ func TestAnApplicationNeedsNobody(t *testing.T) {
 		r.requests(1, "two nodes at once")
 
 		r.clock.Advance(56 * time.Minute)
-		r.authority.release()
 		if c := r.two.access(s); c.Version <= a.access.Version {
 			t.Errorf("near its end: got version %d after %d", c.Version, a.access.Version)
 		}

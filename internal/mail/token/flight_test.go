@@ -23,14 +23,15 @@ func TestOthersGoOnWhileOneAsks(t *testing.T) {
 		r.clock.Advance(56 * time.Minute)
 		r.authority.hold()
 		asking := r.one.begin(t.Context(), s)
-		<-r.authority.arrived
+		out := <-r.authority.arrived
+		r.authority.flow()
 		if got := r.two.access(s); got.Version != old.Version {
 			t.Errorf("the other node got version %d, want %d", got.Version, old.Version)
 		}
 		if got := r.one.access(s); got.Version != old.Version {
 			t.Errorf("the same node got version %d, want %d", got.Version, old.Version)
 		}
-		r.authority.release()
+		out()
 		if got := <-asking; got.err != nil || got.access.Version <= old.Version {
 			t.Errorf("the one who asked: got %v", got)
 		}
@@ -77,60 +78,63 @@ func TestTheHolderOfTheLeaseDies(t *testing.T) {
 }
 
 // A node was stopped between the authority's answer and the database, and comes
-// back when another one has stored newer tokens.
-func TestAStoppedNodeComesBackTooLate(t *testing.T) {
+// back before or after another one has stored. At Microsoft both got good
+// tokens; the first that are stored stay.
+func TestAStoppedNodeComesBack(t *testing.T) {
 	each(t, func(t *testing.T, r *rig) {
 		s := r.source()
-		r.one.signIn(s)
-		r.clock.Advance(2 * time.Hour)
-		r.authority.hold()
-		stopped := r.one.begin(t.Context(), s)
-		<-r.authority.arrived
-		r.clock.Advance(31 * time.Second)
-		other := r.two.begin(t.Context(), s)
-		<-r.authority.arrived
-		// Which of the two answers goes out first is not known here, so that
-		// both orders are met; what must hold is the same.
-		r.authority.release()
-		r.authority.release()
-		a, b := <-stopped, <-other
-		if a.err != nil || b.err != nil {
-			t.Fatalf("got %v and %v", a.err, b.err)
+		for _, late := range []bool{true, false} {
+			r.one.signIn(s)
+			r.clock.Advance(2 * time.Hour)
+			before := r.authority.requests()
+			r.authority.hold()
+			stopped := r.one.begin(t.Context(), s)
+			first := <-r.authority.arrived
+			r.clock.Advance(31 * time.Second)
+			other := r.two.begin(t.Context(), s)
+			second := <-r.authority.arrived
+			r.authority.flow()
+			a, b := stopped, other
+			if late {
+				first, second, a, b = second, first, other, stopped
+			}
+			first()
+			stored := <-a
+			second()
+			dropped := <-b
+			if stored.err != nil || dropped.err != nil || dropped.access.Version != stored.access.Version {
+				t.Fatalf("late %t: got %v and %v", late, stored, dropped)
+			}
+			if now := r.one.access(s); !now.Token.Equal(stored.access.Token) {
+				t.Errorf("late %t: got %s, want %s", late, short(now.Token), short(stored.access.Token))
+			}
+			r.requests(before+2, "both asked")
+			r.clock.Advance(2 * time.Hour)
+			r.two.access(s)
 		}
-		now := r.one.access(s)
-		if a.access.Version != now.Version || b.access.Version != now.Version {
-			t.Errorf("got versions %d and %d, want %d", a.access.Version, b.access.Version, now.Version)
-		}
-		r.requests(2, "both asked")
-		r.clock.Advance(2 * time.Hour)
-		r.authority.release()
-		r.two.access(s)
 	})
 }
 
-// A sign-in is newer than whatever was asked before it.
+// A sign-in is newer than whatever was asked before it, also one after which
+// everything was made anew.
 func TestASignInWhileANodeAsks(t *testing.T) {
 	each(t, func(t *testing.T, r *rig) {
 		s := r.source()
-		r.one.signIn(s)
-		r.clock.Advance(2 * time.Hour)
-		r.authority.hold()
-		asking := r.one.begin(t.Context(), s)
-		<-r.authority.arrived
-		again := r.two.signIn(s)
-		r.authority.release()
-		if got := <-asking; got.err != nil || !got.access.Token.Equal(again.Access) {
-			t.Errorf("got %v, %v, want the token of the sign-in", short(got.access.Token), got.err)
-		}
-		// Also one after which everything was made anew.
-		r.clock.Advance(2 * time.Hour)
-		asking = r.one.begin(t.Context(), s)
-		<-r.authority.arrived
-		r.two.update(func(tx *store.Tx) error { return r.two.keeper.Drop(tx, s.ProfileID) })
-		again = r.two.signIn(s)
-		r.authority.release()
-		if got := <-asking; got.err != nil || !got.access.Token.Equal(again.Access) {
-			t.Errorf("after a drop: got %v, %v, want the token of the sign-in", short(got.access.Token), got.err)
+		for _, drop := range []bool{true, false} {
+			r.one.signIn(s)
+			r.clock.Advance(2 * time.Hour)
+			r.authority.hold()
+			asking := r.one.begin(t.Context(), s)
+			out := <-r.authority.arrived
+			r.authority.flow()
+			if drop {
+				r.two.update(func(tx *store.Tx) error { return r.two.keeper.Drop(tx, s.ProfileID) })
+			}
+			again := r.two.signIn(s)
+			out()
+			if got := <-asking; got.err != nil || !got.access.Token.Equal(again.Access) {
+				t.Errorf("dropped %t: got %v, %v, want the token of the sign-in", drop, short(got.access.Token), got.err)
+			}
 		}
 	})
 }
@@ -142,9 +146,10 @@ func TestTokensDroppedWhileANodeAsks(t *testing.T) {
 		r.clock.Advance(2 * time.Hour)
 		r.authority.hold()
 		asking := r.one.begin(t.Context(), s)
-		<-r.authority.arrived
+		out := <-r.authority.arrived
+		r.authority.flow()
 		r.two.update(func(tx *store.Tx) error { return r.two.keeper.Drop(tx, s.ProfileID) })
-		r.authority.release()
+		out()
 		if got := <-asking; !errors.Is(got.err, token.ErrSignIn) {
 			t.Errorf("got %v, %v", got.access, got.err)
 		}
@@ -241,37 +246,82 @@ func TestAnAuthorityThatDoesNotRotate(t *testing.T) {
 	})
 }
 
-// A lease that was taken over although its holder lived: the answer of the
-// first is kept, and the second, whose refresh token died meanwhile, uses it.
+// A lease was taken over although its holder lived, and the authority ended the
+// refresh token with its first use. The answer of the first is kept, whoever
+// holds the lease by then, and the second uses it.
 func TestTwoAskAStrictAuthority(t *testing.T) {
 	each(t, func(t *testing.T, r *rig) {
 		s := r.source()
 		r.authority.strict = true
+		for _, stored := range []bool{true, false} {
+			r.one.signIn(s)
+			r.clock.Advance(2 * time.Hour)
+			r.authority.hold()
+			first := r.one.begin(t.Context(), s)
+			good := <-r.authority.arrived
+			r.clock.Advance(31 * time.Second)
+			second := r.two.begin(t.Context(), s)
+			bad := <-r.authority.arrived
+			r.authority.flow()
+			if stored {
+				good()
+				a := <-first
+				bad()
+				if b := <-second; a.err != nil || b.err != nil || b.access.Version != a.access.Version {
+					t.Errorf("the good answer first: got %v and %v", a, b)
+				}
+			} else {
+				// The second hears of nothing but the refusal, until the first
+				// is back.
+				bad()
+				var e *oauth.Error
+				if b := <-second; !errors.As(b.err, &e) || e.Code != "invalid_grant" {
+					t.Errorf("the refusal first: got %v", b.err)
+				}
+				good()
+				if a := <-first; a.err != nil {
+					t.Errorf("then the good answer: %v", a.err)
+				}
+			}
+			r.two.access(s)
+			r.clock.Advance(2 * time.Hour)
+			r.two.access(s)
+		}
+	})
+}
+
+// A node that lost its lease has no say in what the next holder does.
+func TestARefusalThatComesLate(t *testing.T) {
+	each(t, func(t *testing.T, r *rig) {
+		s, old := r.source(), r.source()
+		old.Credential.Secret = secret.New("expired")
 		r.one.signIn(s)
 		r.clock.Advance(2 * time.Hour)
 		r.authority.hold()
-		first := r.one.begin(t.Context(), s)
-		<-r.authority.arrived
+		first := r.one.begin(t.Context(), old)
+		refused := <-r.authority.arrived
 		r.clock.Advance(31 * time.Second)
-		// The second is refused while the first is still on its way.
 		second := r.two.begin(t.Context(), s)
-		<-r.authority.arrived
-		r.authority.release()
-		r.authority.release()
-		a, b := <-first, <-second
-		if a.err != nil {
-			t.Errorf("the first: %v", a.err)
+		good := <-r.authority.arrived
+		r.authority.flow()
+		held := func() (lease string) {
+			r.must(r.one.db.View(t.Context(), func(tx *store.Tx) (err error) {
+				lease, err = store.One(tx, func(r store.Row) (s string, err error) { return s, r.Scan(&s) }, `SELECT lease FROM mail_token`)
+				return err
+			}))
+			return lease
 		}
-		if b.err == nil && b.access.Version != a.access.Version {
-			t.Errorf("the second: got version %d, want %d", b.access.Version, a.access.Version)
+		before := held()
+		refused()
+		if got := <-first; got.err == nil {
+			t.Error("the first was not refused")
 		}
-		// Whatever the second heard, the channel lives on both nodes.
-		if got := r.two.access(s); got.Version != a.access.Version {
-			t.Errorf("then: got version %d, want %d", got.Version, a.access.Version)
+		if after := held(); after == "" || after != before {
+			t.Errorf("the lease: got %q, want %q", after, before)
 		}
-		r.clock.Advance(2 * time.Hour)
-		r.authority.release()
-		r.two.access(s)
+		good()
+		r.must((<-second).err)
+		r.one.access(s)
 	})
 }
 
@@ -303,6 +353,9 @@ func TestAnAnswerThatCannotBeStored(t *testing.T) {
 		}
 		r.two.access(s)
 		r.requests(1, "the answer was kept")
+		if f := r.one.facts(); r.clock.Now().Sub(f.GotAt) != 10*time.Minute || f.RefreshAt != f.GotAt {
+			t.Errorf("got at %v, now it is %v", f.GotAt, r.clock.Now())
+		}
 		r.clock.Advance(2 * time.Hour)
 		r.two.access(s)
 		if got, want := r.authority.sent(), "refresh-2 refresh-4"; got != want {
@@ -363,32 +416,51 @@ func TestTheAskingOutlivesItsCaller(t *testing.T) {
 	each(t, func(t *testing.T, r *rig) {
 		s := r.source()
 		r.authority.strict = true
+		for _, how := range []struct {
+			name string
+			call func(ctx context.Context) error
+		}{
+			{"Access", func(ctx context.Context) error { _, err := r.one.keeper.Access(ctx, s); return err }},
+			{"Prove", func(ctx context.Context) error { return r.one.keeper.Prove(ctx, s) }},
+		} {
+			r.one.signIn(s)
+			r.clock.Advance(2 * time.Hour)
+			r.authority.hold()
+			ctx, cancel := context.WithCancel(t.Context())
+			asking := make(chan error, 1)
+			go func() { asking <- how.call(ctx) }()
+			out := <-r.authority.arrived
+			r.authority.flow()
+			cancel()
+			if err := <-asking; !errors.Is(err, context.Canceled) {
+				t.Errorf("%s: got %v", how.name, err)
+			}
+			before := r.authority.requests()
+			next := r.two.begin(t.Context(), s)
+			out()
+			r.must((<-next).err)
+			r.requests(before, how.name+": the other node needs nothing")
+		}
+	})
+}
+
+func TestCloseWaitsForAnAnswer(t *testing.T) {
+	each(t, func(t *testing.T, r *rig) {
+		s := r.source()
 		r.one.signIn(s)
 		r.clock.Advance(2 * time.Hour)
 		r.authority.hold()
+		asking := r.one.begin(t.Context(), s)
+		out := <-r.authority.arrived
 		ctx, cancel := context.WithCancel(t.Context())
-		asking := r.one.begin(ctx, s)
-		<-r.authority.arrived
 		cancel()
-		if got := <-asking; !errors.Is(got.err, context.Canceled) {
-			t.Errorf("got %v", got.err)
-		}
-		proving, stop := context.WithCancel(t.Context())
-		stop()
-		if err := r.one.keeper.Prove(proving, s); !errors.Is(err, context.Canceled) {
-			t.Errorf("Prove: got %v", err)
-		}
-		late, end := context.WithCancel(t.Context())
-		end()
-		if err := r.one.keeper.Close(late); !errors.Is(err, context.Canceled) {
+		if err := r.one.keeper.Close(ctx); !errors.Is(err, context.Canceled) {
 			t.Errorf("Close did not wait: %v", err)
 		}
-		r.authority.release()
+		out()
 		r.must(r.one.keeper.Close(t.Context()))
-		r.authority.release() // for whoever asks after all
-		if got := r.two.access(s); short(got.Token) != "access-3" {
-			t.Errorf("got %s", short(got.Token))
-		}
+		r.must((<-asking).err)
+		r.two.access(s)
 		r.requests(1, "in all")
 	})
 }
@@ -426,32 +498,32 @@ func TestCloseEndsTheWaitForALease(t *testing.T) {
 	})
 }
 
-// A secret that was replaced does not inherit what the old one met.
-func TestAnAskingWithAnotherSecret(t *testing.T) {
+// Settings that changed while the ones before are asked for do not inherit what
+// those meet.
+func TestAnAskingForOtherSettings(t *testing.T) {
 	each(t, func(t *testing.T, r *rig) {
-		s := r.source()
-		r.one.signIn(s)
-		r.clock.Advance(2 * time.Hour)
-		old := s
-		old.Credential.Secret = secret.New("expired")
+		old, s := r.application(), r.application()
+		old.Credential.Secret = secret.New("wrong")
+		s.Bind = "another place"
 		r.authority.hold()
 		first := r.one.begin(t.Context(), old)
-		<-r.authority.arrived
-		second := r.one.begin(t.Context(), s)
-		r.authority.release()
-		r.authority.release()
+		out := <-r.authority.arrived
+		r.authority.flow()
+		var others []<-chan result
+		for range 10 {
+			others = append(others, r.one.begin(t.Context(), s))
+		}
+		r.one.facts() // a way to the database and back, which they need too
+		out()
 		var e *oauth.Error
-		if got := <-first; !errors.As(got.err, &e) || e.Code != "invalid_client" {
-			t.Errorf("the old secret: got %v", got.err)
+		if got := <-first; got.err == nil || errors.As(got.err, &e) && e.Code != "invalid_client" {
+			t.Errorf("the old settings: got %v", got.err)
 		}
-		// What the old one met is noted for half a minute, which the new one
-		// hears of unless it came first.
-		if got := <-second; got.err != nil && !errors.As(got.err, &e) {
-			t.Errorf("the new secret: got %v", got.err)
+		for _, other := range others {
+			if got := <-other; got.err != nil {
+				t.Errorf("the new settings: got %v", got.err)
+			}
 		}
-		r.clock.Advance(31 * time.Second)
-		r.authority.release()
-		r.one.access(s)
 	})
 }
 
@@ -544,10 +616,10 @@ func TestTokensThatEndAtOnce(t *testing.T) {
 		asking := r.one.begin(t.Context(), s)
 		for {
 			select {
-			case <-r.authority.arrived:
+			case out := <-r.authority.arrived:
 				// The client reckons from the time at which it reads the answer,
 				// so that the end must be near before.
-				r.authority.release()
+				out()
 				r.clock.Advance(time.Minute)
 				if r.authority.requests() > 20 {
 					t.Fatal("it asks without end")
@@ -574,11 +646,12 @@ func TestRebindWaitsForAnAnswer(t *testing.T) {
 		r.clock.Advance(2 * time.Hour)
 		r.authority.hold()
 		asking := r.two.begin(t.Context(), s)
-		<-r.authority.arrived
+		out := <-r.authority.arrived
+		r.authority.flow()
 		if err := rebind(s, other); !fault.Is(err, fault.KindUnavailable) {
 			t.Errorf("while a node asks: got %v", err)
 		}
-		r.authority.release()
+		out()
 		got := <-asking
 		r.must(got.err)
 		r.must(rebind(s, other))
@@ -596,7 +669,6 @@ func TestRebindWaitsForAnAnswer(t *testing.T) {
 		// An answer that waits in memory moves along.
 		r.clock.Advance(2 * time.Hour)
 		mend := r.breakStoring()
-		r.authority.release()
 		if _, err := r.one.keeper.Access(t.Context(), other); err == nil {
 			t.Error("a token was used that is not stored")
 		}

@@ -34,19 +34,19 @@ type authority struct {
 	server *httptest.Server
 	roots  *x509.CertPool
 
-	mu       sync.Mutex
-	life     int // of access tokens, in seconds
-	strict   bool
-	keeps    bool // gives no new refresh token
-	secret   string
-	next     int
-	valid    map[string]bool
-	asked    []url.Values
-	given    []string
-	refuse   []refusal     // one for each request, first come first
-	drop     int           // so many answers are lost
-	arrived  chan struct{} // told of each request that was served and waits
-	released chan struct{} // lets one answer out
+	mu      sync.Mutex
+	life    int // of access tokens, in seconds
+	strict  bool
+	keeps   bool // gives no new refresh token
+	secret  string
+	next    int
+	valid   map[string]bool
+	asked   []url.Values
+	given   []string
+	refuse  []refusal   // one for each request, first come first
+	drop    int         // so many answers are lost
+	arrived chan func() // gets for each request that was served what lets its answer out
+	open    bool        // answers go out at once
 }
 
 type refusal struct {
@@ -57,7 +57,7 @@ type refusal struct {
 
 func newAuthority(t *testing.T) *authority {
 	t.Helper()
-	a := &authority{t: t, life: 3600, secret: "secret-" + canary, valid: make(map[string]bool)}
+	a := &authority{t: t, life: 3600, secret: "secret-" + canary, valid: make(map[string]bool), arrived: make(chan func(), 64), open: true}
 	a.server = httptest.NewUnstartedServer(http.HandlerFunc(a.serve))
 	a.server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	a.server.StartTLS()
@@ -72,9 +72,10 @@ func (a *authority) serve(w http.ResponseWriter, r *http.Request) {
 		a.t.Errorf("a request that is no form: %v", err)
 	}
 	status, body, after, lost := a.answer(r.PostForm)
-	if a.arrived != nil {
-		a.arrived <- struct{}{}
-		<-a.released
+	if a.holds() {
+		out := make(chan struct{})
+		a.arrived <- func() { close(out) }
+		<-out
 	}
 	if lost {
 		panic(http.ErrAbortHandler)
@@ -106,7 +107,8 @@ func (a *authority) answer(form url.Values) (status int, body, after string, los
 	lost = a.drop > 0
 	a.drop = max(0, a.drop-1)
 	answer := map[string]any{"token_type": "Bearer", "expires_in": a.life, "access_token": a.mint("access")}
-	if form.Get("grant_type") == "refresh_token" && !a.keeps {
+	if !a.keeps {
+		// An application gets one too, and has no use for it.
 		answer["refresh_token"] = a.mint("refresh")
 		a.valid[answer["refresh_token"].(string)] = true
 		a.valid[old] = !a.strict
@@ -126,13 +128,18 @@ func (a *authority) mint(kind string) string {
 	return text
 }
 
-// hold makes the authority keep its answers back until release. What it gave
-// counts as given before.
-func (a *authority) hold() {
-	a.arrived, a.released = make(chan struct{}, 16), make(chan struct{}, 16)
-}
+// hold makes the authority keep its answers back: what is received from
+// arrived lets one out. What it gave counts as given before.
+func (a *authority) hold() { a.set(func() { a.open = false }) }
 
-func (a *authority) release() { a.released <- struct{}{} }
+// flow ends hold for the requests that come from now on.
+func (a *authority) flow() { a.set(func() { a.open = true }) }
+
+func (a *authority) holds() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return !a.open
+}
 
 func (a *authority) set(f func()) {
 	a.mu.Lock()
@@ -215,17 +222,50 @@ func each(t *testing.T, f func(t *testing.T, r *rig)) {
 	for _, engine := range []store.Engine{store.SQLite, store.Postgres} {
 		t.Run(string(engine), func(t *testing.T) {
 			clock := storetest.NewClock()
-			r := &rig{t: t, clock: clock, config: storetest.Config(t, engine, clock), authority: newAuthority(t)}
+			r := &rig{t: t, clock: clock, config: store.Config{Now: clock.Now}, authority: newAuthority(t)}
+			if engine == store.SQLite {
+				r.config.Path = storetest.SQLitePath(t)
+			} else {
+				r.config.URL = secret.New(postgres(t))
+			}
 			r.one = r.node(storetest.OpenConfig(t, r.config))
 			second := r.one.db
 			if engine == store.Postgres {
 				second = storetest.OpenConfig(t, r.config)
 			}
 			r.two = r.node(second)
+			r.exec(`DELETE FROM mail_token`)
+			if engine == store.Postgres {
+				r.exec(`DROP FUNCTION IF EXISTS broken CASCADE`) // of a test that failed
+			}
 			f(t, r)
 		})
 	}
 }
+
+// idle are the PostgreSQL databases that no test uses now. Making one takes
+// longer than most tests here.
+var idle = make(chan string, 64)
+
+// postgres returns the address of a database for the test alone.
+func postgres(t *testing.T) string {
+	t.Helper()
+	var url string
+	select {
+	case url = <-idle:
+	default:
+		url = storetest.PostgresURL(lasting{t})
+	}
+	// Before the stores are opened, so that it happens after they are closed.
+	t.Cleanup(func() { idle <- url })
+	return url
+}
+
+// lasting is a test whose database stays when it ends. It goes with the server,
+// when the test binary ends.
+type lasting struct{ testing.TB }
+
+func (lasting) Cleanup(func()) {}
 
 // node starts a process on a database.
 func (r *rig) node(db *store.DB) *node {
@@ -369,7 +409,7 @@ func (r *rig) breakStoring() (mend func()) {
 	}
 	r.exec(`CREATE FUNCTION broken() RETURNS trigger AS $$ BEGIN RAISE EXCEPTION 'broken'; END $$ LANGUAGE plpgsql`)
 	r.exec(`CREATE TRIGGER broken BEFORE UPDATE ON mail_token FOR EACH ROW WHEN (NEW.version <> OLD.version) EXECUTE FUNCTION broken()`)
-	return func() { r.t.Helper(); r.exec(`DROP TRIGGER broken ON mail_token`) }
+	return func() { r.t.Helper(); r.exec(`DROP FUNCTION broken CASCADE`) }
 }
 
 // result is what an Access on another goroutine came to.

@@ -84,9 +84,6 @@ func (r *row) date(tx *store.Tx, here, got, expires time.Time) {
 	now := tx.Now()
 	r.got = now.Add(-max(0, here.Sub(got)))
 	r.expires = now.Add(min(left(expires, here), longestLife))
-	if r.expires.Before(r.got) {
-		r.expires = r.got
-	}
 	r.refreshed = r.got
 }
 

@@ -80,7 +80,7 @@ func TestKeysRotateWhileTokensAreReplaced(t *testing.T) {
 		r.clock.Advance(2 * time.Hour)
 		r.authority.hold()
 		asking := r.one.begin(t.Context(), s)
-		<-r.authority.arrived
+		out := <-r.authority.arrived
 		before, _ := r.one.sealed(s.ProfileID)
 		report, err := r.two.keys.Rotate(t.Context(), actor.Operator("root", "cli"), token.SealedColumns(), nil)
 		r.must(err)
@@ -90,7 +90,7 @@ func TestKeysRotateWhileTokensAreReplaced(t *testing.T) {
 		if after, _ := r.one.sealed(s.ProfileID); string(after) == string(before) {
 			t.Error("the tokens are under the old key still")
 		}
-		r.authority.release()
+		out()
 		got := <-asking
 		r.must(got.err)
 		_, err = r.two.keys.Rotate(t.Context(), actor.Operator("root", "cli"), token.SealedColumns(), nil)
