@@ -67,7 +67,7 @@ func portOf(u *url.URL) (string, bool) {
 		return "443", !strings.HasSuffix(u.Host, ":")
 	}
 	n, err := strconv.ParseUint(port, 10, 16)
-	return port, err == nil && n > 0 && port == strconv.FormatUint(n, 10)
+	return port, err == nil && n > 0
 }
 
 // isHost tells a host name in lower-case ASCII, or an IP address.

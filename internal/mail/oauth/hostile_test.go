@@ -59,6 +59,7 @@ func TestAnAnswerThatIsNoneGivesNoToken(t *testing.T) {
 		{"expires_in in an object", tokens(map[string]any{"expires_in": map[string]int{"s": 5}}), "how long"},
 		{"expires_in true", tokens(map[string]any{"expires_in": true}), "how long"},
 		{"expires_in of 1,000 years", tokens(map[string]any{"expires_in": 31_536_000_000}), "how long"},
+		{"expires_in of 400 days", tokens(map[string]any{"expires_in": 400 * 24 * 3600}), "how long"},
 		{"expires_in past every number", strings.Replace(tokens(nil), "4711", strings.Repeat("9", 400), 1), "how long"},
 	} {
 		a := serve(t, say(200, tt.body))
@@ -331,6 +332,7 @@ func TestWhereNoAuthorityIsReached(t *testing.T) {
 		{"an answer cut short", cut.URL, a.config(t, cut.host()), "broke off"},
 		{"the address where a cloud tells secrets", "https://169.254.169.254", a.config(t, "169.254.169.254"), "local link"},
 		{"the same as IPv6", "https://[::ffff:169.254.169.254]", a.config(t, "[::ffff:169.254.169.254]"), "local link"},
+		{"no address at all as IPv6", "https://[::ffff:0.0.0.0]:8443", a.config(t, "[::ffff:0.0.0.0]:8443"), "local link"},
 		{"no address at all", "https://0.0.0.0:8443", a.config(t, "0.0.0.0:8443"), "local link"},
 	} {
 		s := a.generic(oauth.Consent)

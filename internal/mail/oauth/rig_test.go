@@ -29,7 +29,7 @@ const (
 	back   = "https://sealpost.example.org/oauth/mail/callback"
 
 	// The credentials of the tests. None may ever stand in an error.
-	clientSecret = "kA8~canary-client/secret+1=&?"
+	clientSecret = "kA8~canary  client/secret+1=&?"
 	oldRefresh   = "0.AAcanary-refresh-token"
 	authCode     = "1.canary-authorization-code"
 )

@@ -269,8 +269,12 @@ func TestEachFieldIsChecked(t *testing.T) {
 		{"a service account for nobody", robot, func(s *oauth.Settings) { s.Mailbox = "" }, "mailbox"},
 	} {
 		tt.change(&tt.s)
-		if got := names(fields(tt.s, builtIn(t, "id.example.org"))); got != tt.want {
+		wrong := fields(tt.s, builtIn(t, "id.example.org"))
+		if got := names(wrong); got != tt.want {
 			t.Errorf("%s: refused are %q, want %q", tt.name, got, tt.want)
+		}
+		if strings.HasPrefix(tt.name, "two resources") && !strings.Contains(wrong["scopes"], "more than one service") {
+			t.Errorf("%s: %q", tt.name, wrong["scopes"])
 		}
 	}
 }
