@@ -160,6 +160,28 @@ func TestAWayBackIsWalkedOnce(t *testing.T) {
 	})
 }
 
+func TestOfTwoClicksAtOnceOneSignsIn(t *testing.T) {
+	eachOffice(t, func(o *office) {
+		cb := o.away(o.begin(o.microsoft()))
+		errs := make(chan error)
+		for range 4 {
+			go func() { errs <- second(o.finish(cb)) }()
+		}
+		signedIn := 0
+		for range 4 {
+			switch err := <-errs; {
+			case err == nil:
+				signedIn++
+			case !fault.Is(err, fault.KindConflict):
+				o.t.Errorf("one of them heard %v", err)
+			}
+		}
+		if signedIn != 1 || o.ours.grants("authorization_code") != 1 || o.wantState(mail.Working).Revision != 1 {
+			o.t.Errorf("%d of them signed in", signedIn)
+		}
+	})
+}
+
 func TestTheAuthoritysRefusalIsTold(t *testing.T) {
 	eachOffice(t, func(o *office) {
 		cb := o.away(o.begin(o.microsoft()))
@@ -422,6 +444,46 @@ func TestSigningInAgainWorksHoweverBrokenTheTokenIs(t *testing.T) {
 		for _, e := range o.audited("mail.saved") {
 			if len(e.Detail) > 0 && e.Detail[len(e.Detail)-1].Value == "replaced" && e.At.Equal(o.clock.Now()) {
 				o.t.Error("the audit says that the secret was replaced")
+			}
+		}
+	})
+}
+
+func TestASignInThatLeadsMailElsewhereWantsAProof(t *testing.T) {
+	eachOffice(t, func(o *office) {
+		refusal := fault.Denied("Type your password again to go on.").WithCode(fault.CodeReauthenticate)
+		proved := false
+		o.cfg.Prove = func(actor.Actor) error {
+			if proved {
+				return nil
+			}
+			return refusal
+		}
+		o.mail = mail.New(o.cfg)
+		begin := func(c mail.Change) error {
+			return second(o.mail.BeginConsent(o.t.Context(), admin, c, o.browser))
+		}
+		if err := begin(o.microsoft()); fault.CodeOf(err) != fault.CodeReauthenticate {
+			o.t.Errorf("the first mail server: %v", err)
+		}
+		proved = true
+		o.setUp(o.microsoft())
+		proved = false
+		o.must(begin(o.active().Change()))
+		for name, do := range map[string]func(c *mail.Change){
+			"mailbox": func(c *mail.Change) { c.OAuth.Mailbox = "another@example.org" },
+			"sender":  func(c *mail.Change) { c.SenderAddress = "another@example.org" },
+			"client":  func(c *mail.Change) { c.OAuth.ClientID = foreign },
+			"host":    func(c *mail.Change) { c.Host = newHost },
+		} {
+			c := o.microsoft()
+			do(&c)
+			if err := begin(c); fault.CodeOf(err) != fault.CodeReauthenticate {
+				o.t.Errorf("another %s: %v", name, err)
+			}
+			c.SignInLater = true
+			if _, err := o.mail.Save(o.t.Context(), admin, c); fault.CodeOf(err) != fault.CodeReauthenticate {
+				o.t.Errorf("saved with another %s: %v", name, err)
 			}
 		}
 	})

@@ -11,10 +11,21 @@
 // its password is never copied here but read for each connection, so that a
 // change in the vault is used by the next one.
 //
+// A profile may sign in with OAuth 2.0. What proves the client to the authority
+// is sealed like a password, and the tokens, which package token keeps, are
+// bound to the same things but for that proof: a client secret is replaced
+// without a new sign-in. Where a person signs in once, the checked settings wait
+// sealed ([Service.BeginConsent]) while that person is at the authority, and what
+// is stored goes on working. The way back ([Service.FinishConsent]) is open once,
+// for ten minutes, to the same person in the same session; whoever signed in is
+// compared with the settings. Certificates that are trusted from then on get the
+// tokens from who types the client's secret, and from nobody else.
+//
 // The package refuses to go from an encrypted to a clear connection or to sign
 // in without encryption, unless an administrator chose it by typing the
 // server's name. It refuses secrets in place of which somebody sent back their
-// mask, and servers on addresses that the operator forbade. It knows neither
+// mask, and servers on addresses that the operator forbade. It never falls back
+// from a token to a password or to a connection in clear. It knows neither
 // users nor vault nor outbox: what it needs of them are the contracts [Secrets]
 // and [Gate], which package app fills.
 package mail

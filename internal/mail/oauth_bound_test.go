@@ -262,10 +262,39 @@ func TestTokensMoveToOtherCertificatesWithTheSecretAlone(t *testing.T) {
 		// The form is another door to the same.
 		c := o.microsoft()
 		c.Distrust = []string{trust.Fingerprint(ca.Raw)}
+		guessed := c
+		guessed.Client.Value = secret.New(nextSecret)
+		if got := o.refuse(admin, guessed, "oauth"); got.Code != fault.CodeSignIn {
+			o.t.Errorf("a guessed secret: %+v", got)
+		}
 		o.save(c)
 		o.open()
 		if got := o.ours.grants("authorization_code"); got != 1 {
 			o.t.Errorf("somebody signed in %d times", got)
+		}
+	})
+}
+
+func TestTokensOfOtherSettingsAreForgotten(t *testing.T) {
+	eachOffice(t, func(o *office) {
+		left := func() (n int) {
+			o.t.Helper()
+			o.update(func(tx *store.Tx) error {
+				return tx.Each(func(r store.Row) error { return r.Scan(&n) }, `SELECT COUNT(*) FROM mail_token`)
+			})
+			return n
+		}
+		later := o.microsoft()
+		later.Host, later.SignInLater = newHost, true
+		for name, c := range map[string]mail.Change{"another host": later, "a password": typed()} {
+			o.setUp(o.microsoft())
+			if left() != 1 {
+				o.t.Fatal("there are no tokens to forget")
+			}
+			o.save(c)
+			if left() != 0 {
+				o.t.Errorf("%s: the tokens are still there", name)
+			}
 		}
 	})
 }
