@@ -1,12 +1,17 @@
 package app
 
 import (
+	"os"
+	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/sealpost/sealpost/internal/actor"
 	"github.com/sealpost/sealpost/internal/config"
 	"github.com/sealpost/sealpost/internal/secret"
+	"github.com/sealpost/sealpost/internal/store"
 )
 
 func TestMetrics(t *testing.T) {
@@ -47,4 +52,31 @@ func TestMetrics(t *testing.T) {
 			t.Errorf("got %d", status)
 		}
 	})
+}
+
+// The rules that we give to people speak of metrics that there are.
+func TestTheAlertRulesNameOurMetrics(t *testing.T) {
+	rules, err := os.ReadFile("../../deploy/alerts.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := settings(t, store.SQLite)
+	cfg.MetricsListen = "127.0.0.1:0"
+	d := open(t, cfg, Outside{})
+	descs := make(chan *prometheus.Desc, 200)
+	d.app.metrics.registry.Describe(descs)
+	close(descs)
+	var known strings.Builder
+	for desc := range descs {
+		known.WriteString(desc.String())
+	}
+	names := regexp.MustCompile(`sealpost_[a-z_]+`).FindAllString(string(rules), -1)
+	if len(names) < 8 {
+		t.Errorf("found only %q", names)
+	}
+	for _, name := range names {
+		if !strings.Contains(known.String(), `"`+name+`"`) {
+			t.Errorf("there is no metric %s", name)
+		}
+	}
 }

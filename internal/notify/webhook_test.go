@@ -10,8 +10,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"reflect"
 	"slices"
 	"strings"
@@ -489,4 +491,30 @@ func TestWhereAlertsMayGo(t *testing.T) {
 			r.t.Errorf("got %q", got)
 		}
 	})
+}
+
+// TestTheDocumentTellsWhatIsPosted: each action and field stands in it, and its
+// example is what is posted.
+func TestTheDocumentTellsWhatIsPosted(t *testing.T) {
+	b, err := os.ReadFile("../../docs/mail/alerts.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(b)
+	for _, a := range notify.Actions() {
+		if !strings.Contains(text, "`"+a+"`") {
+			t.Errorf("the document does not tell of %s", a)
+		}
+	}
+	_, rest, _ := strings.Cut(text, "X-Sealpost-Signature: ")
+	_, example, _ := strings.Cut(rest, "\n\n")
+	example, _, _ = strings.Cut(example, "```")
+	var fields map[string]string
+	if err := json.Unmarshal([]byte(example), &fields); err != nil {
+		t.Fatal(err)
+	}
+	want := "action advice at command host id server text title url"
+	if got := strings.Join(slices.Sorted(maps.Keys(fields)), " "); got != want {
+		t.Errorf("the example has %s, want %s", got, want)
+	}
 }

@@ -1,0 +1,4 @@
+package notify
+
+// Actions returns what is told.
+func Actions() []string { return actions() }
