@@ -54,6 +54,8 @@ func TestAPersonAtABrowser(t *testing.T) {
 		{"brings the certificate of an authority", bringsAnAuthority},
 		{"cancels a test", cancelsATest},
 		{"finds an account while typing", findsAnAccount},
+		{"signs in at Microsoft", signsInAtMicrosoft},
+		{"moves a password to OAuth 2.0", movesToOAuth},
 		{"sees the journal move by itself", seesTheJournalMove},
 		{"keeps a filter while letters come", keepsAFilter},
 		{"looks at an old password", looksAtAnOldPassword},
@@ -199,6 +201,96 @@ func cancelsATest(t *testing.T, chrome *peers.Browser) {
 	tab.Wait("#steps [data-is=run][data-key=greeting]")
 	tab.Click("#cancel")
 	tab.WaitText("Cancelled. Nothing was saved.")
+	quiet(t, r, tab)
+}
+
+// reach makes the address that the browser has the Access URL.
+func (r *rig) reach() {
+	r.t.Helper()
+	site, err := r.users.Site(r.t.Context())
+	r.must(err)
+	site.AccessURL = r.srv.URL
+	by := r.actorOf("grace")
+	by.Proved = r.clock.Now()
+	r.must(r.users.SaveSite(r.t.Context(), by, site))
+}
+
+func signsInAtMicrosoft(t *testing.T, chrome *peers.Browser) {
+	r, _ := ready(t)
+	r.clock.Set(time.Now())
+	r.reach()
+	tab := r.seat(chrome)
+	tab.Go(r.srv.URL + settingsPath)
+	tab.Click(".choice label:has([name=kind][value=microsoft])")
+	if got := field(tab, "host") + " " + field(tab, "port"); got != "smtp.office365.com 587" {
+		t.Errorf("the choice fills in %s", got)
+	}
+	tab.Click("#oauth-more > summary")
+	tab.Wait("#cloud")
+	peers.Eval[bool](tab, `(() => { const c = document.getElementById("cloud"); c.value = "gcc_high"; c.dispatchEvent(new Event("change", { bubbles: true })); return true; })()`)
+	if got := field(tab, "host"); got != "smtp.office365.us" {
+		t.Errorf("the cloud fills in %s", got)
+	}
+	tab.Fill("#host", "localhost")
+	tab.Fill("#port", "1")
+	tab.Fill("#sender_address", sender)
+	tab.Fill("#access_url", "https://elsewhere.example:7272")
+	tab.WaitText("The provider sends you back to https://elsewhere.example:7272")
+	if got := peers.Eval[string](tab, `document.getElementById("redirect_uri").value + document.getElementById("redirect-port").innerText`); got != "https://elsewhere.example:7272/oauth/mail/callback, and port 7272" {
+		t.Errorf("the redirect address is shown as %s", got)
+	}
+	tab.Fill("#access_url", r.srv.URL)
+	tab.Click("#consent")
+	tab.Wait("#tenant-told")
+	tab.Fill("#tenant", tenantID)
+	tab.Fill("#client_id", clientID)
+	tab.Fill("#client_secret", clientSecret)
+	tab.Fill("#authorize_url", r.entra.URL+"/{tenant}/authorize")
+	tab.Fill("#token_url", r.entra.URL+"/{tenant}/token")
+	tab.Click("#guide > summary")
+	tab.Click("#guide > details:last-of-type > summary")
+	if got := peers.Eval[string](tab, `document.getElementById("script-exchange").innerText`); !strings.Contains(got, "Set-CASMailbox -Identity '"+sender+"'") || strings.Contains(got, "New-ServicePrincipal") {
+		t.Errorf("the script to copy is %s", got)
+	}
+	// By our page to the provider and back, and the test runs by itself.
+	tab.Press("#consent")
+	tab.Wait("[data-notice]")
+	tab.WaitText(sender + " is signed in.")
+	tab.WaitText("Failed at")
+	if got := field(tab, "client_secret_action"); got != "keep" {
+		t.Errorf("the secret stands at %q", got)
+	}
+	// Another client is bound to another secret.
+	tab.Fill("#tenant", otherTenant)
+	tab.Wait("#rebound-client")
+	if got := field(tab, "client_secret_action") + field(tab, "secret_ends"); got != "replace" {
+		t.Errorf("another tenant leaves the secret at %q", got)
+	}
+	for _, p := range tab.Problems() {
+		if !strings.Contains(p, "422") {
+			t.Error(p)
+		}
+	}
+}
+
+func movesToOAuth(t *testing.T, chrome *peers.Browser) {
+	r, _ := ready(t)
+	tab := r.seat(chrome)
+	tab.Go(r.srv.URL + settingsPath)
+	tab.Fill("#host", "smtp.office365.com")
+	tab.Fill("#username", sender)
+	tab.Click("#move button")
+	tab.Wait("#tenant")
+	if got := field(tab, "kind") + " " + field(tab, "host") + " " + field(tab, "sender_address"); got != "microsoft smtp.office365.com "+sender {
+		t.Errorf("moved to %s", got)
+	}
+	tab.Click(".choice label:has([name=kind][value=smtp])")
+	tab.Click("details.presets summary")
+	tab.Click("button[value=gmail-oauth]")
+	tab.WaitText("Save and sign in at Google")
+	if got := field(tab, "host") + " " + field(tab, "auth") + " " + field(tab, "provider"); got != "smtp.gmail.com oauth google" {
+		t.Errorf("the preset fills in %s", got)
+	}
 	quiet(t, r, tab)
 }
 

@@ -99,7 +99,7 @@ func TestChangedSettingsAreTestedBeforeTheyAreSaved(t *testing.T) {
 		sink, cert := relay(r.t, r)
 		good := typed(sink.Port()).with("candidate", candidate("anchor", cert))
 		grace.get(settingsPath).sees(http.StatusOK, "No mail server is set up", "Microsoft Exchange Online", "Requires authentication", "[test_to=grace@example.org]").
-			lacks("Capture mailbox")
+			lacks(`value="capture"`)
 
 		grace.send(settingsPath, good.with("password", "wrong-one")).
 			sees(http.StatusUnprocessableEntity, "The test failed, so nothing was saved.", "The server said", "535", "Save anyway", "Type the password again").

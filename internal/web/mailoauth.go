@@ -126,11 +126,16 @@ func withEndpoints(f *page.MailForm) {
 		s = settingsOf(o.Provider, oauth.Grant(o.Grant), "")
 	}
 	s = s.Complete(f.Kind == string(mail.KindMicrosoft) && o.Via == string(mail.ViaGraph))
-	o.Usual = page.Endpoints{AuthorizeURL: s.AuthorizeURL, TokenURL: s.TokenURL, Scopes: s.Scopes}
+	o.Usual = endpoints(s)
+	o.Google = endpoints(settingsOf(providerGoogle, "", "").Complete(false))
 	if c, ok := oauth.CloudOf(o.Cloud); ok {
 		o.Usual.GraphURL = c.GraphURL
 	}
 	withPace(f)
+}
+
+func endpoints(s oauth.Settings) page.Endpoints {
+	return page.Endpoints{AuthorizeURL: s.AuthorizeURL, TokenURL: s.TokenURL, Scopes: s.Scopes}
 }
 
 // withPace adds the pace that holds where none is typed.
@@ -155,7 +160,7 @@ func settingsOf(provider string, grant oauth.Grant, by oauth.ClientAuth) oauth.S
 	case providerGoogle:
 		return oauth.Settings{Provider: oauth.Google, Grant: oauth.Consent, ClientAuth: oauth.BySecret}
 	case providerService:
-		return oauth.Settings{Provider: oauth.Google, Grant: oauth.ServiceAccount, ClientAuth: oauth.ByNothing}
+		return oauth.Settings{Provider: oauth.Google, Grant: oauth.ServiceAccount}
 	case providerGeneric:
 		return oauth.Settings{Provider: oauth.Generic, Grant: grant, ClientAuth: by}
 	}

@@ -27,7 +27,10 @@ import (
 	"github.com/sealpost/sealpost/internal/mail/capture"
 	"github.com/sealpost/sealpost/internal/mail/diagnose"
 	"github.com/sealpost/sealpost/internal/mail/letter"
+	"github.com/sealpost/sealpost/internal/mail/oauth"
 	"github.com/sealpost/sealpost/internal/mail/outbox"
+	"github.com/sealpost/sealpost/internal/mail/token"
+	"github.com/sealpost/sealpost/internal/mail/verdict"
 	"github.com/sealpost/sealpost/internal/secret"
 	"github.com/sealpost/sealpost/internal/server"
 	"github.com/sealpost/sealpost/internal/store"
@@ -54,6 +57,8 @@ type rig struct {
 	site    *web.Site
 	srv     *httptest.Server
 	log     *bytes.Buffer
+	// entra is where tokens come from.
+	entra *authority
 }
 
 // empty is an installation that nobody set up.
@@ -69,7 +74,16 @@ func empty(t *testing.T, db *store.DB, clock *storetest.Clock) *rig {
 	quiet := slog.New(slog.DiscardHandler)
 	r.audit = audit.New(audit.Config{DB: db, Keys: keys, Log: quiet})
 	r.box = outbox.New(outbox.Config{DB: db, Keys: keys, Letters: letters, Audit: r.audit})
+	r.entra = startAuthority(t, clock)
+	allowed, err := oauth.NewAuthorities([]string{r.entra.host()})
+	r.must(err)
+	client := oauth.NewClient(oauth.Config{Authorities: allowed, Roots: r.entra.roots(), Now: clock.Now})
+	keeper := token.New(token.Config{DB: db, Keys: keys, Client: client, Now: clock.Now, Log: quiet})
+	t.Cleanup(func() { r.must(keeper.Close(context.WithoutCancel(t.Context()))) })
+	table, err := verdict.New()
+	r.must(err)
 	r.mail = mail.New(mail.Config{
+		OAuth: client, Authorities: allowed, Tokens: keeper, Table: table,
 		DB: db, Keys: keys, Audit: r.audit, Letters: letters, Gate: r.box, Now: clock.Now, Log: quiet,
 		CaptureAddr: func() string { return cmp.Or(r.capture.Addr(), "127.0.0.1:7225") }, Secrets: stored{r},
 		Prove: func(by actor.Actor) error { return identity.RequireProof(by, clock.Now()) },

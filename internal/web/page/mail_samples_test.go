@@ -146,7 +146,7 @@ func TestTheRedirectAddressIsWarnedOf(t *testing.T) {
 		{"http://localhost:7272", "http://localhost:7272", ""},
 		{"http://127.0.0.1:7272", "http://127.0.0.1:7272", ""},
 		{"http://vault.example.org", "http://vault.example.org", "https alone"},
-		{"https://vault.example.org", "https://10.0.0.1:7272", "You opened this page through https://10.0.0.1:7272"},
+		{"https://vault.example.org", "https://10.0.0.1:7272", "and you are at https://10.0.0.1:7272."},
 		{"https://vault.example.org:7272", "https://vault.example.org", "sends you back to https://vault.example.org:7272"},
 		{"", "https://vault.example.org", "Type the Access URL first"},
 	} {

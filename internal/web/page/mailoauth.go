@@ -35,9 +35,9 @@ type MailOAuth struct {
 	RedirectPath, OwnPath, PMPPath string
 
 	// AuthorizeURL, TokenURL, Scopes and GraphURL are as typed, Usual what is
-	// used where they are empty.
+	// used where they are empty, Google the same at Google.
 	AuthorizeURL, TokenURL, Scopes, GraphURL string
-	Usual                                    Endpoints
+	Usual, Google                            Endpoints
 
 	// SignedIn tells that the stored settings have what a sign-in gave, so that
 	// they can be changed without another one.
@@ -69,16 +69,8 @@ func (MailOAuth) Providers() []Option {
 // Grants are the ways to get a token.
 func (MailOAuth) Grants() []Option {
 	return []Option{
-		{Value: "consent", Label: "A mailbox signs in once", Help: "you see the provider's page this one time"},
-		{Value: "application", Label: "The application alone", Help: "no person, no page"},
-	}
-}
-
-// Proofs are the ways in which the application proves who it is.
-func (MailOAuth) Proofs() []Option {
-	return []Option{
-		{Value: "secret", Label: "Client secret", Help: "two years at most"},
-		{Value: "certificate", Label: "Certificate", Help: "signs, and never travels"},
+		{Value: "consent", Label: "A mailbox signs in once", Help: "on a page of the provider's"},
+		{Value: "application", Label: "The application alone", Help: "no person, no such page"},
 	}
 }
 
@@ -126,7 +118,7 @@ func (f MailForm) RedirectWarning() string {
 	case u.Scheme == "http" && !local:
 		return "Providers send people back to https alone. Give Sealpost a certificate and an Access URL with https."
 	case f.Elsewhere():
-		return "You opened this page through " + f.Browser + ", and the provider sends you back to " + u.Scheme + "://" + u.Host + ". Open Sealpost there before you sign in, or correct the Access URL."
+		return "The provider sends you back to " + u.Scheme + "://" + u.Host + ", and you are at " + f.Browser + ". Open Sealpost there before you sign in, or correct the Access URL."
 	}
 	return ""
 }

@@ -64,7 +64,7 @@ function suggestions(form, value, set, changed) {
     }
   });
 
-  for (const chip of form.querySelectorAll("button[name=preset]")) {
+  for (const chip of form.querySelectorAll(".chips button[name=preset]")) {
     if (!(chip instanceof HTMLButtonElement)) continue;
     chip.type = "button";
     chip.addEventListener("click", () => {
@@ -240,7 +240,7 @@ function sending(form, changed) {
   const part = (/** @type {string} */ id) => /** @type {HTMLElement} */ (document.getElementById(id));
   const steps = part("steps"), verdict = part("verdict"), transcript = part("transcript-box");
   const test = part("test"), cancel = part("cancel"), anyway = part("anyway");
-  const save = document.getElementById("save"), signIn = document.getElementById("signin");
+  const save = document.getElementById("save"), signIn = document.getElementById("consent");
   const token = form.elements.namedItem("test_token");
   if (!(token instanceof HTMLInputElement) || !(save instanceof HTMLElement)) return;
   /** @type {AbortController | null} */

@@ -17,6 +17,8 @@ export function tokens(form, value, set, changed) {
     const at = event.target;
     if (!(at instanceof HTMLInputElement)) return;
     if (at.name === "provider" && at.value === "generic") more?.setAttribute("open", "");
+    // The one server there is for it; what somebody typed stays.
+    if ((at.name === "auth" || at.name === "provider") && value("auth") === "oauth" && value("provider") !== "generic" && value("host") === "") set("host", "smtp.gmail.com");
     // The day of the old secret is not that of the new one.
     if (at.name === "client_secret_action") {
       const ends = form.elements.namedItem("secret_ends");
@@ -56,14 +58,14 @@ function clouds(form, value, set) {
   if (!(list instanceof HTMLSelectElement)) return;
   const hosts = [...list.options].map((o) => o.dataset.host ?? "");
   const usual = () => {
-    const has = (value("kind") === "microsoft" ? cloud()?.dataset : undefined) ?? {};
-    const alone = value("grant") === "application";
-    const scopes = value("via") === "graph" ? alone ? has.graphAppScopes : has.graphScopes : alone ? has.appScopes : has.scopes;
+    const entra = value("kind") === "microsoft", alone = value("grant") === "application", graph = value("via") === "graph";
+    const has = (entra ? cloud()?.dataset : value("provider") === "generic" ? undefined : document.getElementById("oauth-more")?.dataset) ?? {};
+    const app = alone ? has.appScopes : has.scopes, overGraph = alone ? has.graphAppScopes : has.graphScopes;
     /** @type {Record<string, string | undefined>} */
-    const hints = { authorize_url: has.authorize, token_url: has.token, graph_url: has.graph, scopes };
+    const hints = { authorize_url: has.authorize, token_url: has.token, graph_url: has.graph, scopes: entra ? graph ? overGraph : app : has.scopes };
     for (const [name, hint] of Object.entries(hints)) {
       const field = form.elements.namedItem(name);
-      if (field instanceof HTMLInputElement && value("kind") === "microsoft") field.placeholder = (hint ?? "").replace("{tenant}", value("tenant") || "{tenant}");
+      if (field instanceof HTMLInputElement) field.placeholder = (hint ?? "").replace("{tenant}", value("tenant") || "{tenant}");
     }
   };
   list.addEventListener("change", () => {
@@ -155,6 +157,6 @@ function warning(access) {
   const url = parse(access);
   if (!url) return "Type the Access URL first: the provider sends you back there.";
   if (url.protocol === "http:" && !/^(localhost|127\.[\d.]+|\[::1\])$/.test(url.hostname)) return "Providers send people back to https alone. Give Sealpost a certificate and an Access URL with https.";
-  if (url.origin !== location.origin) return `You opened this page through ${location.origin}, and the provider sends you back to ${url.origin}. Open Sealpost there before you sign in, or correct the Access URL.`;
+  if (url.origin !== location.origin) return `The provider sends you back to ${url.origin}, and you are at ${location.origin}. Open Sealpost there before you sign in, or correct the Access URL.`;
   return "";
 }
