@@ -12,8 +12,10 @@ import (
 )
 
 const (
-	// maxAuthLine is the longest AUTH line, RFC 4954 4.
-	maxAuthLine = 12288
+	// maxAuthLine is the longest AUTH command with its end: the lines that follow
+	// it may be longer, it may not (RFC 4954 4, RFC 5321 4.5.3.1.4). Dovecot
+	// refuses one of 6,000 octets, and takes the same words behind it.
+	maxAuthLine = 512
 	// maxChallenges is how many challenges a sign-in may take: no mechanism here
 	// needs more.
 	maxChallenges = 2
@@ -92,7 +94,10 @@ func (c *Conn) begin(ctx context.Context, m sasl.Mechanism) (Reply, error) {
 		return c.say(ctx, StageAuth, line+" "+encoded, line+" "+credentials)
 	}
 	reply, err := c.say(ctx, StageAuth, line, line)
-	if err != nil || reply.Code != challenge {
+	switch {
+	case err == nil && reply.Code == 235:
+		return reply, &Error{Stage: StageAuth, Kind: KindProtocol, Err: errors.New("smtp: the server let in who had not said who it is")}
+	case err != nil || reply.Code != challenge:
 		return reply, err
 	}
 	return c.say(ctx, StageAuth, encoded, credentials)

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 )
@@ -306,7 +307,7 @@ func (t *Talk) takeAuth(words []string) error {
 		return t.Say("501 5.5.4 which?")
 	}
 	ask := prompts[words[1]]
-	if words[1] == "PLAIN" && len(words) == 2 {
+	if len(words) == 2 && slices.Contains([]string{"PLAIN", "XOAUTH2", "OAUTHBEARER"}, words[1]) {
 		ask = []string{""}
 	}
 	for _, p := range ask {
