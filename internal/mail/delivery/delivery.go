@@ -154,10 +154,10 @@ func (e *Engine) Run(ctx context.Context) (more bool, err error) {
 		return false, err
 	}
 	revision := standing.Profile.Revision
-	probe := standing.Probe || standing.Set && standing.Profile.State == mail.Paused && e.newWitness(due)
+	witness := standing.Set && standing.Profile.State == mail.Paused && e.newWitness(due)
 	switch {
-	case probe && !e.resting(revision):
-		return e.probe(ctx)
+	case (standing.Probe || witness) && !e.resting(revision):
+		return e.probe(ctx, !standing.Probe)
 	case !standing.Send || !open || due == 0 || e.resting(revision) || e.waits(revision):
 		e.idle(ctx, standing.Send)
 		return false, e.settle(ctx)
@@ -171,10 +171,7 @@ func (e *Engine) Run(ctx context.Context) (more bool, err error) {
 func (e *Engine) Wait() time.Duration {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.paced.until.IsZero() {
-		return 0
-	}
-	return max(e.paced.until.Sub(e.now()), time.Millisecond)
+	return max(e.paced.until.Sub(e.now()), 0)
 }
 
 // LastSign returns when the engine last showed that it is alive and at work.
@@ -234,10 +231,14 @@ func (e *Engine) crew(ctx context.Context, p mail.Profile) []*lane {
 }
 
 // probe connects to a paused server and lets letters leave again when that
-// works. The connection is kept for them.
-func (e *Engine) probe(ctx context.Context) (more bool, err error) {
+// works. The connection is kept for them. A probe for a witness looks at a
+// further letter alone: what was refused before still counts.
+func (e *Engine) probe(ctx context.Context, witness bool) (more bool, err error) {
 	e.mu.Lock()
-	e.doubt, e.refused = doubt{}, 0
+	e.doubt = doubt{}
+	if !witness {
+		e.refused = 0
+	}
 	e.mu.Unlock()
 	t, ok, err := e.open(ctx)
 	if err != nil || !ok {

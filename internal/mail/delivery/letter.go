@@ -174,7 +174,7 @@ func (l *lane) refused(ctx context.Context, t mail.Transport, c outbox.Claim, r 
 		out.State = outbox.Failed
 	case v.Act == verdict.Pause && v.Patience > 0:
 		return false, l.giveUp(ctx, t, doubt{}, suspect{claim: c, verdict: v, failure: failure})
-	case v.Act == verdict.Pause && l.mayBeTheLetter(t, c, failure):
+	case v.Act == verdict.Pause && !v.Known && l.mayBeTheLetter(t, c, failure):
 		l.suspects = append(l.suspects, suspect{c, v, failure, e.suspects()})
 		return alive && !e.sure(), nil
 	case v.Act == verdict.Pause && !e.isBlamed(c.ID) && c.Sender == senderOf(t).encode():
@@ -185,8 +185,12 @@ func (l *lane) refused(ctx context.Context, t mail.Transport, c outbox.Claim, r 
 		out.State = outbox.Deferred
 	}
 	if slowed {
-		// The rest comes first: given back, the letter would be due at once.
+		// The rest comes first: given back, the letter would be due at once. One
+		// that stands back does so when the rest is over.
 		err = e.troubled(ctx, t, v, failure)
+		if out.State == outbox.Deferred {
+			out.RetryAt = out.RetryAt.Add(e.rest())
+		}
 	}
 	if err := errors.Join(err, l.write(ctx, t, c, out, v, r.Took)); err != nil {
 		return false, err

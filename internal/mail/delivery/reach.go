@@ -48,7 +48,7 @@ type repeated struct {
 // decide says what a failure means. One that the table has patience with is a
 // pause once it came so often in a row, of whichever letters.
 func (e *Engine) decide(t mail.Transport, failure *smtp.Error) verdict.Verdict {
-	v := e.table.Decide(failure, t.Config.Host)
+	v := e.table.DecideFrom(failure, t.Profile.Provider())
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.repeated.row != v.Row {
@@ -72,7 +72,7 @@ func throttles(t mail.Transport, v verdict.Verdict, failure *smtp.Error) bool {
 	case tooManyConnections, http.StatusTooManyRequests:
 		return true
 	}
-	return failure.After > 0 || strings.HasPrefix(failure.Enhanced, "4.7.") && verdict.Provider(t.Config.Host) != ""
+	return failure.After > 0 || strings.HasPrefix(failure.Enhanced, "4.7.") && t.Profile.Provider() != ""
 }
 
 // tooManyConnections is the code with which Exchange Online says that a mailbox

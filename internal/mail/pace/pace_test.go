@@ -131,7 +131,7 @@ func TestNoMinuteSeesMoreThanThirtyLetters(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		clock.Advance(time.Hour)
 		s := schedule{t: t, clock: clock}
-		for range rapid.IntRange(40, 120).Draw(rt, "steps") {
+		for range rapid.IntRange(30, 70).Draw(rt, "steps") {
 			s.step(rt, nodes)
 		}
 		if most := s.busiest(time.Minute); most > 30 {
@@ -145,7 +145,7 @@ func TestTheGreediestMinuteSeesOneLetterLessThanItMay(t *testing.T) {
 	storetest.EachClock(t, func(t *testing.T, db *store.DB, clock *storetest.Clock) {
 		k := pace.New(pace.Config{DB: db})
 		s := schedule{t: t, clock: clock}
-		for began := clock.Now(); clock.Now().Sub(began) <= 80*time.Second; clock.Advance(200 * time.Millisecond) {
+		for began := clock.Now(); clock.Now().Sub(began) <= 80*time.Second; clock.Advance(400 * time.Millisecond) {
 			for range take(t, k, exchange(), 8).N {
 				s.sent = append(s.sent, clock.Now())
 			}

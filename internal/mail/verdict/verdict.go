@@ -57,6 +57,9 @@ type Verdict struct {
 	Patience int
 	// Server tells that the failure met the server, not one letter.
 	Server bool
+	// Known tells that the provider itself says with it what Meaning says, so
+	// that a pause does not wait for a second letter to be refused.
+	Known bool
 	// Meaning is one plain sentence, Mend the one most likely thing to do, and
 	// Command what to type for it elsewhere, if there is such a thing.
 	Meaning, Mend, Command string
@@ -291,7 +294,7 @@ func (t *Table) reply(e *smtp.Error, provider string) Verdict {
 	switch {
 	case best != nil:
 		v := best.verdict(best.id)
-		v.Patience = best.patience
+		v.Patience, v.Known = best.patience, best.provider != "*" || e.Stage == stageGraph
 		return v
 	case e.Stage == stageGraph:
 		return graphClass(e)
