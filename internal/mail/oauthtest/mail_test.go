@@ -462,7 +462,7 @@ func TestGraphTakesWhatItShould(t *testing.T) {
 		{"a third in the minute", "/me/sendMail", me, "text/plain", ours, 429, "ApplicationThrottled"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			status, code, after := graph(t, s, tt.path, tt.token, tt.kind, strings.NewReader(tt.body))
+			status, code, after := postGraph(t, s, tt.path, tt.token, tt.kind, strings.NewReader(tt.body))
 			if status != tt.status || code != tt.code || (after != "") != (status == 429) {
 				t.Errorf("got %d %s, after %q", status, code, after)
 			}
@@ -470,12 +470,12 @@ func TestGraphTakesWhatItShould(t *testing.T) {
 	}
 	c.Advance(time.Minute)
 	t.Run("the third of the day", func(t *testing.T) {
-		if status, _, _ := graph(t, s, "/me/sendMail", me, "text/plain", strings.NewReader(ours)); status != 202 {
+		if status, _, _ := postGraph(t, s, "/me/sendMail", me, "text/plain", strings.NewReader(ours)); status != 202 {
 			t.Errorf("got %d", status)
 		}
 	})
 	t.Run("the fourth of the day", func(t *testing.T) {
-		if _, code, _ := graph(t, s, "/me/sendMail", me, "text/plain", strings.NewReader(ours)); code != "ErrorSubmissionQuotaExceeded" {
+		if _, code, _ := postGraph(t, s, "/me/sendMail", me, "text/plain", strings.NewReader(ours)); code != "ErrorSubmissionQuotaExceeded" {
 			t.Errorf("got %s", code)
 		}
 	})
@@ -484,13 +484,13 @@ func TestGraphTakesWhatItShould(t *testing.T) {
 		a.Roles = nil
 		s.PutApp(a)
 		app := post(t, s, s.TokenURL(oauthtest.Contoso), obtaining("scope", "https://graph.microsoft.com/.default")).Access
-		if _, code, _ := graph(t, s, user(oauthtest.Grace), app, "text/plain", strings.NewReader(ours)); code != "ErrorAccessDenied" {
+		if _, code, _ := postGraph(t, s, user(oauthtest.Grace), app, "text/plain", strings.NewReader(ours)); code != "ErrorAccessDenied" {
 			t.Errorf("got %s", code)
 		}
 	})
 	t.Run("a failure of the test", func(t *testing.T) {
 		s.FailGraph(oauthtest.Failure{Status: 503, Header: http.Header{"Retry-After": {"7"}}, Body: `{"error":{"code":"serviceNotAvailable"}}`})
-		if status, _, after := graph(t, s, "/me/sendMail", me, "text/plain", strings.NewReader(ours)); status != 503 || after != "7" {
+		if status, _, after := postGraph(t, s, "/me/sendMail", me, "text/plain", strings.NewReader(ours)); status != 503 || after != "7" {
 			t.Errorf("got %d %q", status, after)
 		}
 	})

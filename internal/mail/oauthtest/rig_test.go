@@ -225,8 +225,8 @@ func send(t *testing.T, c *smtp.Conn, l smtp.Submission) *smtp.Error {
 	return got.Err
 }
 
-// graph posts a letter to Graph.
-func graph(t *testing.T, s *oauthtest.Stand, path, token, contentType string, body io.Reader) (status int, code, after string) {
+// postGraph posts a letter to Graph.
+func postGraph(t *testing.T, s *oauthtest.Stand, path, token, contentType string, body io.Reader) (status int, code, after string) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.GraphURL()+"/v1.0"+path, body)
 	if err != nil {
