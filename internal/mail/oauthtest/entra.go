@@ -2,6 +2,7 @@ package oauthtest
 
 import (
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -62,16 +63,25 @@ type asking struct {
 	offline                           bool
 }
 
-// entraAuthorize signs somebody in at Microsoft.
-func (s *Stand) entraAuthorize(a *answer, r *http.Request) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	q, e := s.entraAsking(r)
-	if e != nil {
-		s.turnAway(a, q, e)
-		return
+// authorize signs somebody in who asks for it.
+func (s *Stand) authorize(read func(*http.Request) (asking, *sts)) func(*answer, *http.Request) {
+	return func(a *answer, r *http.Request) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		q, e := read(r)
+		if e != nil {
+			s.turnAway(a, q, e)
+			return
+		}
+		s.interview(a, r, q)
 	}
-	s.interview(a, r, q)
+}
+
+func newAsking(v url.Values) asking {
+	return asking{
+		redirect: v.Get("redirect_uri"), state: v.Get("state"), nonce: v.Get("nonce"), challenge: v.Get("code_challenge"),
+		prompt: v.Get("prompt"), hint: v.Get("login_hint"),
+	}
 }
 
 // turnAway shows an error, or sends it back to where the person came from.
@@ -81,17 +91,22 @@ func (s *Stand) turnAway(a *answer, q asking, e *sts) {
 		s.page(a, http.StatusBadRequest, view{Error: e})
 		return
 	}
-	s.back(a, q, backWith{e: e})
+	v := url.Values{"error": {e.code}}
+	if !q.google {
+		v.Set("error_description", e.describe("\r\n"))
+		v.Set("error_uri", e.uri())
+	}
+	if e.number == 65004 {
+		v.Set("error_subcode", "cancel")
+	}
+	s.back(a, q, v)
 }
 
 // entraAsking reads a request to sign somebody in. What is wrong before the
 // redirect URI is known to be right is shown here, and nothing goes back.
 func (s *Stand) entraAsking(r *http.Request) (asking, *sts) {
 	v := r.URL.Query()
-	q := asking{
-		redirect: v.Get("redirect_uri"), state: v.Get("state"), nonce: v.Get("nonce"), challenge: v.Get("code_challenge"),
-		prompt: v.Get("prompt"), hint: v.Get("login_hint"),
-	}
+	q := newAsking(v)
 	shown := func(e *sts) (asking, *sts) {
 		e.page = true
 		return q, e
@@ -114,7 +129,7 @@ func (s *Stand) entraAsking(r *http.Request) (asking, *sts) {
 	if q.scopes, e = s.readScopes(r, q.tenant, v.Get("scope")); e != nil {
 		return q, e
 	}
-	q.offline = q.scopes.offline
+	q.offline = q.scopes.has("offline_access")
 	return q, s.checkAsking(r, v.Get("response_type"), v.Get("response_mode"), v.Get("code_challenge_method"), q)
 }
 
@@ -172,5 +187,5 @@ func (s *Stand) giveCode(a *answer, q asking, u User) {
 		app: q.app.ID, user: u.Name, tenant: u.Tenant, redirect: q.redirect, challenge: q.challenge, nonce: q.nonce,
 		scopes: q.scopes, offline: q.offline, spa: slices.Contains(q.app.SPA, q.redirect), at: s.now(),
 	}
-	s.back(a, q, backWith{code: value, session: uuid.NewString()})
+	s.back(a, q, url.Values{"code": {value}, "session_state": {uuid.NewString()}})
 }

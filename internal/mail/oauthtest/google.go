@@ -19,29 +19,16 @@ const (
 
 // googleError is a refusal in Google's words.
 func googleError(status int, code, text string) *sts {
-	return &sts{status: status, code: code, text: text}
+	return &sts{status: status, code: code, text: text, page: true}
 }
 
-// googleAuthorize signs somebody in at Google.
-func (s *Stand) googleAuthorize(a *answer, r *http.Request) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	q, e := s.googleAsking(r)
-	if e != nil {
-		e.page = true // Google shows every error of a request itself
-		s.turnAway(a, q, e)
-		return
-	}
-	s.interview(a, r, q)
-}
-
+// googleAsking reads a request to sign somebody in. Google shows every error of
+// it itself.
 func (s *Stand) googleAsking(r *http.Request) (asking, *sts) {
 	v := r.URL.Query()
 	app, ok := s.apps[v.Get("client_id")]
-	q := asking{
-		google: true, app: app, redirect: v.Get("redirect_uri"), state: v.Get("state"), nonce: v.Get("nonce"),
-		challenge: v.Get("code_challenge"), prompt: v.Get("prompt"), hint: v.Get("login_hint"), offline: v.Get("access_type") == "offline",
-	}
+	q := newAsking(v)
+	q.google, q.app, q.offline = true, app, v.Get("access_type") == "offline"
 	switch {
 	case !ok || !s.tenants[app.Tenant].Google:
 		return q, googleError(http.StatusUnauthorized, "invalid_client", "The OAuth client was not found.")
@@ -64,12 +51,8 @@ func googleScopes(text string) (scopes, *sts) {
 	var g scopes
 	for _, v := range strings.Fields(text) {
 		switch v {
-		case "openid":
-			g.openid = true
-		case "email", "https://www.googleapis.com/auth/userinfo.email":
-			g.email = true
-		case "profile":
-			g.profile = true
+		case "openid", "email", "profile":
+			g.about = append(g.about, v)
 		case googleMail, "https://www.googleapis.com/auth/gmail.send":
 			g.permissions = append(g.permissions, v)
 		default:
@@ -90,18 +73,7 @@ func (s *Stand) googleAdmitted(_ *http.Request, q asking, u User) *sts {
 	return nil
 }
 
-// googleToken gives tokens of Google's.
-func (s *Stand) googleToken(a *answer, r *http.Request) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	g, e := s.googleGive(r)
-	if e != nil {
-		a.refuse(e)
-		return
-	}
-	a.json(http.StatusOK, g)
-}
-
+// googleGive gives tokens of Google's.
 func (s *Stand) googleGive(r *http.Request) (given, *sts) {
 	if r.Method != http.MethodPost {
 		return given{}, googleError(http.StatusMethodNotAllowed, "invalid_request", "Only POST is supported.")
@@ -149,8 +121,8 @@ func (s *Stand) googleRedeem(r *http.Request, app App) (given, *sts) {
 	if c.offline {
 		g.Refresh = s.keep(refresh{app: app.ID, user: c.user, tenant: c.tenant, scopes: c.scopes})
 	}
-	if c.scopes.openid {
-		g.ID = s.googleIdentify(c)
+	if c.scopes.has("openid") {
+		g.ID = s.identify(c, map[string]any{"iss": googleIssuer, "azp": c.app, "hd": c.tenant})
 	}
 	return g, nil
 }
@@ -175,21 +147,6 @@ func (s *Stand) googleBearer(a access) given {
 	token := "ya29.a0" + chance(max(160, s.opts.TokenSize*3/4))
 	s.grants.access[token] = &a
 	return given{Type: "Bearer", Expires: int(s.life() / time.Second), Access: token}
-}
-
-func (s *Stand) googleIdentify(c *code) string {
-	u, now := s.users[strings.ToLower(c.user)], s.now()
-	claims := map[string]any{
-		"iss": googleIssuer, "aud": c.app, "azp": c.app, "sub": u.id(), "hd": u.Tenant,
-		"iat": now.Unix(), "exp": now.Add(time.Hour).Unix(),
-	}
-	if c.nonce != "" {
-		claims["nonce"] = c.nonce
-	}
-	if c.scopes.email {
-		claims["email"], claims["email_verified"] = u.Name, true
-	}
-	return s.sign(claims)
 }
 
 // delegate gives a token to a service account in the name of a mailbox.

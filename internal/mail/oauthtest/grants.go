@@ -3,11 +3,10 @@ package oauthtest
 import (
 	"crypto/sha256"
 	"encoding/base64"
+	"maps"
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/google/uuid"
 )
 
 const (
@@ -82,31 +81,23 @@ func (a *access) may(permission string) bool { return slices.Contains(a.permissi
 
 // Revoke ends all sign-ins of a user, as a password reset does: refresh tokens
 // given so far are dead, access tokens live until they expire.
-func (s *Stand) Revoke(user string) {
+func (s *Stand) Revoke(user string) { s.end(user, 50173) }
+
+// RevokeConsent takes back what a user agreed to.
+func (s *Stand) RevokeConsent(user string) { s.end(user, 65001) }
+
+func (s *Stand) end(user string, number int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, r := range s.grants.refresh {
 		if strings.EqualFold(r.user, user) {
-			r.number = 50173
+			r.number = number
 		}
 	}
+	maps.DeleteFunc(s.grants.consents, func(k string, _ bool) bool {
+		return number == 65001 && strings.HasPrefix(k, strings.ToLower(user)+" ")
+	})
 	clear(s.grants.sessions)
-}
-
-// RevokeConsent takes back what a user agreed to.
-func (s *Stand) RevokeConsent(user string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for k := range s.grants.consents {
-		if strings.HasPrefix(k, strings.ToLower(user)+" ") {
-			delete(s.grants.consents, k)
-		}
-	}
-	for _, r := range s.grants.refresh {
-		if strings.EqualFold(r.user, user) && r.number == 0 {
-			r.number = 65001
-		}
-	}
 }
 
 // Invalidate lets mail servers and Graph refuse all access tokens given so far,
@@ -171,21 +162,19 @@ func (s *Stand) keep(r refresh) string {
 	return token
 }
 
-// identify gives an id_token of Microsoft's.
-func (s *Stand) identify(host string, c *code) string {
+// identify gives an id_token with what every one holds and some claims more.
+func (s *Stand) identify(c *code, more map[string]any) string {
 	u, now := s.users[strings.ToLower(c.user)], s.now()
-	claims := map[string]any{
-		"ver": "2.0", "iss": "https://" + host + "/" + c.tenant + "/v2.0", "aud": c.app, "tid": c.tenant, "oid": u.id(),
-		"sub": chance(32), "iat": now.Unix(), "nbf": now.Unix(), "exp": now.Add(time.Hour).Unix(), "uti": chance(16), "rh": uuid.NewString(),
-	}
+	claims := map[string]any{"aud": c.app, "sub": u.id(), "iat": now.Unix(), "exp": now.Add(time.Hour).Unix()}
+	maps.Copy(claims, more)
 	if c.nonce != "" {
 		claims["nonce"] = c.nonce
 	}
-	if c.scopes.profile {
-		claims["name"], claims["preferred_username"] = u.Display, u.Name
+	if c.scopes.has("email") {
+		claims["email"], claims["email_verified"] = u.Name, true
 	}
-	if c.scopes.email {
-		claims["email"] = u.Name
+	if c.scopes.has("profile") {
+		claims["name"], claims["preferred_username"] = u.Display, u.Name
 	}
 	return s.sign(claims)
 }

@@ -17,16 +17,8 @@ const maxGraph = 4 << 20
 
 // graphError answers as Graph refuses.
 func (s *Stand) graphError(a *answer, status int, code, message string) {
-	type inner struct {
-		Date    string `json:"date"`
-		Request string `json:"request-id"`
-	}
-	type problem struct {
-		Code    string `json:"code"`
-		Message string `json:"message"`
-		Inner   inner  `json:"innerError"`
-	}
-	a.json(status, map[string]problem{"error": {code, message, inner{s.now().UTC().Format("2006-01-02T15:04:05"), a.header.Get("request-id")}}})
+	about := map[string]string{"date": s.now().UTC().Format("2006-01-02T15:04:05"), "request-id": a.header.Get("Request-Id")}
+	a.json(status, map[string]any{"error": map[string]any{"code": code, "message": message, "innerError": about}})
 }
 
 // graphMe takes a letter of whoever the token is for.

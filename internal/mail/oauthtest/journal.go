@@ -129,9 +129,6 @@ func (s *Stand) FailGraph(f ...Failure) { s.fail("graph", f...) }
 func (s *Stand) fail(endpoint string, f ...Failure) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.log.failures == nil {
-		s.log.failures = map[string][]Failure{}
-	}
 	s.log.failures[endpoint] = append(s.log.failures[endpoint], f...)
 }
 
@@ -160,33 +157,20 @@ func (s *Stand) Slow() (waits <-chan struct{}, release func()) {
 func (s *Stand) SayNext(verb, reply string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.log.replies == nil {
-		s.log.replies = map[string][]string{}
-	}
 	s.log.replies[verb] = append(s.log.replies[verb], reply)
 }
 
 // said takes the reply that a test wants for a command, or "".
-func (s *Stand) said(verb string) string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	waiting := s.log.replies[verb]
-	if len(waiting) == 0 {
-		return ""
-	}
-	s.log.replies[verb] = waiting[1:]
-	return waiting[0]
-}
+func (s *Stand) said(verb string) string { return next(s, s.log.replies, verb) }
 
-func (s *Stand) failing(endpoint string) Failure {
+// next takes the first of what waits for an endpoint or a command.
+func next[V any](s *Stand, waiting map[string][]V, key string) (first V) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	waiting := s.log.failures[endpoint]
-	if len(waiting) == 0 {
-		return Failure{}
+	if list := waiting[key]; len(list) > 0 {
+		first, waiting[key] = list[0], list[1:]
 	}
-	s.log.failures[endpoint] = waiting[1:]
-	return waiting[0]
+	return first
 }
 
 // noted serves an endpoint: it notes the request and its answer before that
@@ -196,7 +180,7 @@ func (s *Stand) noted(endpoint string, serve func(*answer, *http.Request)) http.
 		at := s.now()
 		s.witness(r)
 		a := newAnswer()
-		f := s.failing(endpoint)
+		f := next(s, s.log.failures, endpoint)
 		if f.hold != nil {
 			close(f.held)
 			select {

@@ -4,7 +4,6 @@ import (
 	"crypto"
 	"crypto/rand"
 	"crypto/rsa"
-	"crypto/sha1"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
@@ -42,7 +41,6 @@ type assertion struct {
 	Header struct {
 		Algorithm string `json:"alg"`
 		KeyID     string `json:"kid"`
-		SHA1      string `json:"x5t"`
 		SHA256    string `json:"x5t#S256"`
 	}
 	Claims struct {
@@ -89,11 +87,10 @@ func (a assertion) signedBy(key any) bool {
 	return a.Header.Algorithm == "RS256" && rsa.VerifyPKCS1v15(k, crypto.SHA256, sum[:], a.signature) == nil
 }
 
-// names tells whether it names the certificate by a thumbprint.
+// names tells whether it names the certificate by its SHA-256.
 func (a assertion) names(c *x509.Certificate) bool {
-	long, short := sha256.Sum256(c.Raw), sha1.Sum(c.Raw)
-	return a.Header.SHA256 == base64.RawURLEncoding.EncodeToString(long[:]) ||
-		a.Header.SHA256 == "" && a.Header.SHA1 == base64.RawURLEncoding.EncodeToString(short[:])
+	sum := sha256.Sum256(c.Raw)
+	return a.Header.SHA256 == base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
 // clockSkew is how far clocks may be apart at both authorities.

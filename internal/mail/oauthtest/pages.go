@@ -4,6 +4,7 @@ import (
 	_ "embed"
 	"fmt"
 	"html/template"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -47,38 +48,17 @@ func (s *Stand) page(a *answer, status int, v view) {
 	}
 }
 
-// backWith is what a person goes back with.
-type backWith struct {
-	code, session string
-	e             *sts
-}
-
 // back sends the person back to the client.
-func (s *Stand) back(a *answer, q asking, b backWith) {
+func (s *Stand) back(a *answer, q asking, with url.Values) {
 	u, err := url.Parse(q.redirect)
 	if err != nil {
 		s.t.Errorf("oauthtest: %v", err)
 		return
 	}
 	v := u.Query()
-	set := func(name, value string) {
-		if value != "" {
-			v.Set(name, value)
-		}
-	}
-	set("code", b.code)
-	set("state", q.state)
-	if b.e != nil {
-		set("error", b.e.code)
-		if !q.google {
-			set("error_description", b.e.describe("\r\n"))
-			set("error_uri", b.e.uri())
-		}
-		if b.e.number == 65004 {
-			set("error_subcode", "cancel")
-		}
-	} else if !q.google {
-		set("session_state", b.session)
+	maps.Copy(v, with)
+	if q.state != "" {
+		v.Set("state", q.state)
 	}
 	u.RawQuery = v.Encode()
 	a.redirect(u.String())

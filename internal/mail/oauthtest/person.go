@@ -66,7 +66,12 @@ func (s *Stand) step(t testing.TB, address string, form url.Values) (Visit, stri
 	if err != nil {
 		t.Fatalf("oauthtest: %v", err)
 	}
-	page := read(t, r)
+	defer r.Body.Close()
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		t.Fatalf("oauthtest: %v", err)
+	}
+	page := string(body)
 	if r.StatusCode == http.StatusFound {
 		back, err := r.Location()
 		if err != nil {
@@ -75,14 +80,4 @@ func (s *Stand) step(t testing.TB, address string, form url.Values) (Visit, stri
 		return Visit{Back: back}, page
 	}
 	return Visit{Page: strings.TrimSpace(html.UnescapeString(tags.ReplaceAllString(page, " ")))}, page
-}
-
-func read(t testing.TB, r *http.Response) string {
-	t.Helper()
-	defer r.Body.Close()
-	body, err := io.ReadAll(r.Body)
-	if err != nil {
-		t.Fatalf("oauthtest: %v", err)
-	}
-	return string(body)
 }

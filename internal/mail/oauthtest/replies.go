@@ -52,8 +52,8 @@ func (c *session) exchangeSignIn(t token) string {
 	return signedInOK
 }
 
-func (c *session) exchangePassword(name, password string) string {
-	s := c.s
+func (c *session) exchangePassword(said []string) string {
+	s, name, password := c.s, said[0], said[1]
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	u := s.users[strings.ToLower(name)]
@@ -134,7 +134,7 @@ func (c *session) gmailSignIn(t token) string {
 }
 
 // gmailPassword takes no password: accounts there need a second factor.
-func (c *session) gmailPassword(string, string) string {
+func (c *session) gmailPassword([]string) string {
 	return "534-5.7.9 Application-specific password required. For more information, go to\n534 5.7.9  https://support.google.com/mail/?p=InvalidSecondFactor" + gsmtp
 }
 

@@ -31,9 +31,12 @@ type scopes struct {
 	// resources are the services, "https://outlook.office.com" for example.
 	resources []string
 	// permissions are whole: resource, slash, permission.
-	permissions                     []string
-	offline, openid, profile, email bool
+	permissions []string
+	// about are the others: who signs in, and for how long.
+	about []string
 }
+
+func (g scopes) has(name string) bool { return slices.Contains(g.about, name) }
 
 // readScopes reads scopes as Entra does.
 func (s *Stand) readScopes(r *http.Request, tenant Tenant, text string) (scopes, *sts) {
@@ -42,19 +45,10 @@ func (s *Stand) readScopes(r *http.Request, tenant Tenant, text string) (scopes,
 		return got, s.sts(r, 900144, "parameter", "scope")
 	}
 	for _, v := range strings.Fields(text) {
-		switch v {
-		case "offline_access":
-			got.offline = true
-		case "openid":
-			got.openid = true
-		case "profile":
-			got.profile = true
-		case "email":
-			got.email = true
-		default:
-			if e := s.addPermission(r, tenant, &got, v); e != nil {
-				return got, e
-			}
+		if slices.Contains([]string{"offline_access", "openid", "profile", "email"}, v) {
+			got.about = append(got.about, v)
+		} else if e := s.addPermission(r, tenant, &got, v); e != nil {
+			return got, e
 		}
 	}
 	return got, nil

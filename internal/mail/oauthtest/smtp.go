@@ -1,9 +1,12 @@
 package oauthtest
 
 import (
+	"cmp"
 	"crypto/tls"
 	"encoding/base64"
 	"io"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/sealpost/sealpost/internal/mail/smtptest"
@@ -22,7 +25,7 @@ type voice struct {
 	unknown, early, clear string
 	maxRecipients         int
 	signIn                func(*session, token) string
-	password              func(*session, string, string) string
+	password              func(*session, []string) string
 	content               func(*session) string
 }
 
@@ -71,9 +74,8 @@ var gmailVoice = voice{
 // session is one connection of a mail server.
 type session struct {
 	*smtptest.Talk
-	s     *Stand
-	v     voice
-	local string
+	s *Stand
+	v voice
 	// user is whose mailbox is signed in, access the token.
 	user   string
 	access *access
@@ -103,11 +105,7 @@ func (s *Stand) speak(v voice) smtptest.Step {
 
 // answer says what a test wants to be said to a command, else the usual reply.
 func (c *session) answer(verb, usual string) error {
-	reply := c.s.said(verb)
-	if reply == "" {
-		reply = usual
-	}
-	return c.reply(reply)
+	return c.reply(cmp.Or(c.s.said(verb), usual))
 }
 
 func (c *session) reply(text string) error {
@@ -199,10 +197,7 @@ func (c *session) envelope(verb, rest string) error {
 	if verb == "MAIL" {
 		usual = c.v.sender
 	}
-	reply := c.s.said(verb)
-	if reply == "" {
-		reply = usual
-	}
+	reply := cmp.Or(c.s.said(verb), usual)
 	if strings.HasPrefix(reply, "2") {
 		if verb == "MAIL" {
 			c.mail, c.next = true, Letter{Via: c.v.via, Login: c.user, From: path}
@@ -213,15 +208,11 @@ func (c *session) envelope(verb, rest string) error {
 	return c.reply(reply)
 }
 
-// tooLarge reads SIZE (RFC 1870): more digits than those of 99,999,999, or
-// more than Exchange takes.
+// tooLarge reads SIZE (RFC 1870).
 func tooLarge(params string) bool {
-	for _, p := range strings.Fields(params) {
-		if size, ok := strings.CutPrefix(strings.ToUpper(p), "SIZE="); ok {
-			return len(size) > 9 || len(size) == 9 && size > "157286400"
-		}
-	}
-	return false
+	_, size, _ := strings.Cut(strings.ToUpper(params), "SIZE=")
+	n, _ := strconv.Atoi(strings.Fields(size + " 0")[0])
+	return n > 157_286_400
 }
 
 func (c *session) takeData() error {
@@ -247,21 +238,15 @@ func (c *session) judge() string {
 	other := c.s.said("CONTENT")
 	c.s.mu.Lock()
 	defer c.s.mu.Unlock()
-	switch {
-	case other == "" || other == smtptest.Hangup || strings.HasPrefix(other, "2"):
-	default:
+	if other != "" && other != smtptest.Hangup && !strings.HasPrefix(other, "2") {
 		return other
 	}
-	reply := c.v.content(c)
-	if reply != "" {
+	if reply := c.v.content(c); reply != "" {
 		return reply
 	}
 	c.s.usage(c.user).count(c.s.now(), len(c.next.To))
 	c.s.take(c.next)
-	if other != "" {
-		return other
-	}
-	return strings.Replace(c.v.done, "{id}", "<"+chance(9)+"@AM0PR04MB0001.eurprd04.prod.outlook.com>", 1)
+	return strings.Replace(cmp.Or(other, c.v.done), "{id}", "<"+chance(9)+"@AM0PR04MB0001.eurprd04.prod.outlook.com>", 1)
 }
 
 // enter notes that a mailbox is signed in on this connection. The lock is held.
@@ -291,12 +276,8 @@ func (c *session) auth(words []string) error {
 	if len(words) > 0 {
 		mechanism = strings.ToUpper(words[0])
 	}
-	offered := false
-	for _, m := range c.v.mechanisms {
-		offered = offered || m == mechanism
-	}
 	switch {
-	case !offered || strings.HasPrefix(mechanism, "PLAIN-") || mechanism == "XOAUTH":
+	case !slices.Contains(c.v.mechanisms, mechanism) || strings.HasPrefix(mechanism, "PLAIN-") || mechanism == "XOAUTH":
 		return c.answer("AUTH", c.v.unknown)
 	case c.user != "":
 		return c.answer("AUTH", "503 5.5.2 Already authenticated")
@@ -314,11 +295,11 @@ func (c *session) auth(words []string) error {
 	if mechanism == "XOAUTH2" || mechanism == "OAUTHBEARER" {
 		return c.bearer(mechanism, said[0])
 	}
-	return c.reply(c.v.password(c, said[0], said[1]))
+	return c.reply(c.v.password(c, said))
 }
 
-// initial returns what the client says: one message, or for a password its name
-// and the password.
+// initial returns what the client says: one message, or for LOGIN a name and a
+// password.
 func (c *session) initial(mechanism string, words []string) ([]string, bool, error) {
 	var said []string
 	prompts := []string{""}
@@ -344,13 +325,6 @@ func (c *session) initial(mechanism string, words []string) ([]string, bool, err
 			return nil, false, nil
 		}
 		said = append(said, string(b))
-	}
-	if mechanism == "PLAIN" {
-		p := strings.Split(said[0], "\x00")
-		if len(p) != 3 {
-			return nil, false, nil
-		}
-		said = p[1:]
 	}
 	c.s.sees("smtp:"+c.v.via, said...)
 	return said, true, nil

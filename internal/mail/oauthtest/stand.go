@@ -101,7 +101,7 @@ func Start(t testing.TB, o Options) *Stand {
 	s := &Stand{
 		t: t, opts: o, limits: limits, key: key, stopped: stopped,
 		tenants: map[string]Tenant{}, users: map[string]User{}, apps: map[string]App{}, accounts: map[string]account{},
-		grants: newGrants(), use: map[string]*usage{}, arrived: make(chan struct{}, 1),
+		grants: newGrants(), log: journal{failures: map[string][]Failure{}, replies: map[string][]string{}}, use: map[string]*usage{}, arrived: make(chan struct{}, 1),
 	}
 	tenants, users, apps := world(o.Now())
 	for _, v := range tenants {
@@ -231,10 +231,10 @@ func (s *Stand) HTTP() *http.Client {
 
 func (s *Stand) routes() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("/{tenant}/oauth2/v2.0/authorize", s.noted("authorize", s.entraAuthorize))
-	mux.HandleFunc("/{tenant}/oauth2/v2.0/token", s.noted("token", s.entraToken))
-	mux.HandleFunc("/o/oauth2/v2/auth", s.noted("authorize", s.googleAuthorize))
-	mux.HandleFunc("/token", s.noted("token", s.googleToken))
+	mux.HandleFunc("/{tenant}/oauth2/v2.0/authorize", s.noted("authorize", s.authorize(s.entraAsking)))
+	mux.HandleFunc("/{tenant}/oauth2/v2.0/token", s.noted("token", s.tokens(s.entraGive)))
+	mux.HandleFunc("/o/oauth2/v2/auth", s.noted("authorize", s.authorize(s.googleAsking)))
+	mux.HandleFunc("/token", s.noted("token", s.tokens(s.googleGive)))
 	mux.HandleFunc("/v1.0/me/sendMail", s.noted("graph", s.graphMe))
 	mux.HandleFunc("/v1.0/users/{mailbox}/sendMail", s.noted("graph", s.graphUser))
 	mux.HandleFunc("/", s.noted("other", func(a *answer, _ *http.Request) { a.status = http.StatusNotFound }))

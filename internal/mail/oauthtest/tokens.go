@@ -8,16 +8,18 @@ import (
 	"time"
 )
 
-// entraToken gives tokens of Microsoft's.
-func (s *Stand) entraToken(a *answer, r *http.Request) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	given, e := s.entraGive(r)
-	if e != nil {
-		a.refuse(e)
-		return
+// tokens answers a request for tokens.
+func (s *Stand) tokens(give func(*http.Request) (given, *sts)) func(*answer, *http.Request) {
+	return func(a *answer, r *http.Request) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		g, e := give(r)
+		if e != nil {
+			a.refuse(e)
+			return
+		}
+		a.json(http.StatusOK, g)
 	}
-	a.json(http.StatusOK, given)
 }
 
 // given is the answer with tokens.
@@ -31,6 +33,7 @@ type given struct {
 	ID       string `json:"id_token,omitempty"`
 }
 
+// entraGive gives tokens of Microsoft's.
 func (s *Stand) entraGive(r *http.Request) (given, *sts) {
 	if r.Method != http.MethodPost {
 		return given{}, s.sts(r, 900561, "method", r.Method)
@@ -106,7 +109,7 @@ func (s *Stand) checkAssertion(r *http.Request, app App, signed string) *sts {
 	i := slices.IndexFunc(app.Certificates, a.names)
 	switch {
 	case i < 0:
-		return s.sts(r, 700027, "reason", "The key was not found., Thumbprint of key used by client: '"+a.Header.SHA256+a.Header.SHA1+"'")
+		return s.sts(r, 700027, "reason", "The key was not found., Thumbprint of key used by client: '"+a.Header.SHA256+"'")
 	case s.now().After(app.Certificates[i].NotAfter):
 		return s.sts(r, 700027, "reason", "The key used is expired.")
 	case !a.signedBy(app.Certificates[i].PublicKey):
@@ -153,8 +156,11 @@ func (s *Stand) redeem(r *http.Request, tenant Tenant, app App) (given, *sts) {
 	if c.offline {
 		g.Refresh = s.keep(refresh{app: app.ID, user: c.user, tenant: c.tenant, scopes: c.scopes, spa: c.spa})
 	}
-	if c.scopes.openid {
-		g.ID = s.identify(r.Host, c)
+	if c.scopes.has("openid") {
+		g.ID = s.identify(c, map[string]any{
+			"ver": "2.0", "iss": "https://" + r.Host + "/" + c.tenant + "/v2.0", "tid": c.tenant,
+			"oid": s.users[strings.ToLower(c.user)].id(), "nbf": s.now().Unix(), "uti": chance(16),
+		})
 	}
 	return g, nil
 }
@@ -263,10 +269,8 @@ func (s *Stand) obtain(r *http.Request, tenant Tenant, app App) (given, *sts) {
 	}
 	p, _ := s.place(resource)
 	var roles []string
-	for _, role := range app.Roles {
-		if role == "SMTP.SendAsApp" && p.kind == "outlook" || role == "Mail.Send" && p.kind == "graph" {
-			roles = append(roles, role)
-		}
+	if role := map[string]string{"outlook": "SMTP.SendAsApp", "graph": "Mail.Send"}[p.kind]; slices.Contains(app.Roles, role) {
+		roles = []string{role}
 	}
 	return s.bearer(s.mint(access{app: app.ID, tenant: tenant.ID, kind: p.kind, permissions: roles}, resource)), nil
 }

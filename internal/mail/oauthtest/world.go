@@ -77,8 +77,6 @@ type User struct {
 	Name, Display, Password string
 	// Tenant is the ID of the user's, empty for a personal account.
 	Tenant string
-	// ID is the object's; empty takes one made from the name.
-	ID string
 	// Mailbox says that there is one, and Shared that nobody signs in to it.
 	Mailbox, Shared bool
 	// SendAs are further addresses that the mailbox may send as.
@@ -161,47 +159,35 @@ func world(now time.Time) (tenants []Tenant, users []User, apps []App) {
 	return tenants, users, apps
 }
 
-// PutTenant adds a tenant, or replaces the one with its ID.
-func (s *Stand) PutTenant(t Tenant) {
+func put[V any](s *Stand, m map[string]V, key string, v V) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.tenants[t.ID] = t
+	m[strings.ToLower(key)] = v
 }
+
+func get[V any](s *Stand, m map[string]V, key string) V {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return m[strings.ToLower(key)]
+}
+
+// PutTenant adds a tenant, or replaces the one with its ID.
+func (s *Stand) PutTenant(t Tenant) { put(s, s.tenants, t.ID, t) }
 
 // Tenant returns a tenant by its ID.
-func (s *Stand) Tenant(id string) Tenant {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.tenants[id]
-}
+func (s *Stand) Tenant(id string) Tenant { return get(s, s.tenants, id) }
 
 // PutUser adds a user, or replaces the one with its name.
-func (s *Stand) PutUser(u User) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.users[strings.ToLower(u.Name)] = u
-}
+func (s *Stand) PutUser(u User) { put(s, s.users, u.Name, u) }
 
 // User returns a user by name.
-func (s *Stand) User(name string) User {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.users[strings.ToLower(name)]
-}
+func (s *Stand) User(name string) User { return get(s, s.users, name) }
 
 // PutApp adds an app, or replaces the one with its ID.
-func (s *Stand) PutApp(a App) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.apps[a.ID] = a
-}
+func (s *Stand) PutApp(a App) { put(s, s.apps, a.ID, a) }
 
 // App returns an app by its ID.
-func (s *Stand) App(id string) App {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.apps[id]
-}
+func (s *Stand) App(id string) App { return get(s, s.apps, id) }
 
 // Register adds a redirect URI of the platform Web to the apps of the world.
 func (s *Stand) Register(redirectURI string) {
@@ -233,9 +219,6 @@ func (s *Stand) ExpireSecret(clientID, value string) {
 
 // id returns the id of the user's object, which never changes.
 func (u User) id() string {
-	if u.ID != "" {
-		return u.ID
-	}
 	return uuid.NewSHA1(uuid.NameSpaceURL, []byte("user:"+strings.ToLower(u.Name))).String()
 }
 
