@@ -147,10 +147,13 @@ func (l *lane) renew(ctx context.Context, t mail.Transport) (fresh, retry bool, 
 	return l.dialOnce(ctx, next) == nil, true, nil
 }
 
-// maxGivenBack is how often a letter is given back because the server wants
-// fewer letters. After that it stands back behind others, should the server
-// mean this one.
-const maxGivenBack = 3
+const (
+	// maxGivenBack is how often a letter is given back because the server wants
+	// fewer letters, and othersFirst how long others go first after the rest,
+	// should the server mean this one. Then it is put off like any other.
+	maxGivenBack = 10
+	othersFirst  = 5 * time.Second
+)
 
 // refused decides about a letter that was not accepted.
 func (l *lane) refused(ctx context.Context, t mail.Transport, c outbox.Claim, r smtp.Result) (goOn bool, err error) {
@@ -180,17 +183,14 @@ func (l *lane) refused(ctx context.Context, t mail.Transport, c outbox.Claim, r 
 	case v.Act == verdict.Pause && !e.isBlamed(c.ID) && c.Sender == senderOf(t).encode():
 		return false, l.giveUp(ctx, t, doubt{}, suspect{claim: c, verdict: v, failure: failure})
 	case slowed && c.Attempt-int64(c.Tries) <= maxGivenBack:
-		out.State, out.RetryAt = outbox.Queued, time.Time{}
+		out.State, out.RetryAt = outbox.Queued, e.now().Add(othersFirst)
 	default:
 		out.State = outbox.Deferred
 	}
 	if slowed {
-		// The rest comes first: given back, the letter would be due at once. One
-		// that stands back does so when the rest is over.
+		// The rest comes first: given back, the letter would be due at once.
 		err = e.troubled(ctx, t, v, failure)
-		if out.State == outbox.Deferred {
-			out.RetryAt = out.RetryAt.Add(e.rest())
-		}
+		out.RetryAt = out.RetryAt.Add(e.rest())
 	}
 	if err := errors.Join(err, l.write(ctx, t, c, out, v, r.Took)); err != nil {
 		return false, err

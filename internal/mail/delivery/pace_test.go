@@ -135,7 +135,7 @@ func many() int {
 	if torture() {
 		return 1000
 	}
-	return 200
+	return 120
 }
 
 // wantToday checks how many recipients the last day had.
@@ -192,13 +192,20 @@ func TestALetterThatIsAlwaysTooMuchStandsBack(t *testing.T) {
 		odd := r.add("odd", news())
 		r.clock.Advance(time.Second)
 		rest := r.addMany("a", "b")
-		took := r.pass(time.Hour, r.arrived(2))
+		if took := r.pass(time.Hour, r.arrived(2)); took > 10*time.Second {
+			r.t.Errorf("the others waited for %v", took)
+		}
 		for _, id := range rest {
 			r.want(id, outbox.Accepted)
 		}
-		if row := r.want(odd, outbox.Deferred); took > 10*time.Minute {
-			r.t.Errorf("%v were lost after %d attempts", took, row.Attempts)
+		r.want(odd, outbox.Queued)
+		// It is one letter like another in the end, and no reason for a pause
+		// while others pass.
+		for i := range 8 {
+			r.add(fmt.Sprint("more", i), news())
+			r.pass(time.Minute, nil)
 		}
+		r.want(odd, outbox.Deferred)
 		r.wantState(mail.Working)
 	})
 }

@@ -149,7 +149,7 @@ func (e *Engine) troubled(ctx context.Context, t mail.Transport, v verdict.Verdi
 func (e *Engine) rest() time.Duration {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.reach.until.Sub(e.now())
+	return max(e.reach.until.Sub(e.now()), 0)
 }
 
 // met deals with what kept a transport from being made. One that goes by is
