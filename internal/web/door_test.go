@@ -44,6 +44,7 @@ func TestTheFirstPersonSetsSealpostUp(t *testing.T) {
 func TestTheCaptureMailboxIsOneClickOfTheSetUp(t *testing.T) {
 	r, grace := ready(t)
 	grace.get("/setup/mail").sees(http.StatusOK, "Other SMTP server").lacks("Capture mailbox on this machine")
+	grace.post("/setup/mail", "how", "microsoft").leads(settingsPath+"?kind=microsoft").sees(http.StatusOK, "Now tell Sealpost about your mailbox.", "[host=smtp.office365.com]")
 	grace.post("/setup/mail", "how", "capture").sees(http.StatusConflict, "The capture mailbox is off on this machine.")
 	r.must(r.capture.Listen("127.0.0.1:0"))
 	t.Cleanup(func() { r.capture.Close() })

@@ -56,6 +56,7 @@ func TestAPersonAtABrowser(t *testing.T) {
 		{"finds an account while typing", findsAnAccount},
 		{"signs in at Microsoft", signsInAtMicrosoft},
 		{"moves a password to OAuth 2.0", movesToOAuth},
+		{"comes back as somebody else, or not at all", comesBackOtherwise},
 		{"sees the journal move by itself", seesTheJournalMove},
 		{"keeps a filter while letters come", keepsAFilter},
 		{"looks at an old password", looksAtAnOldPassword},
@@ -270,6 +271,61 @@ func signsInAtMicrosoft(t *testing.T, chrome *peers.Browser) {
 		if !strings.Contains(p, "422") {
 			t.Error(p)
 		}
+	}
+}
+
+// comesBackOtherwise looks at the pages that only a sign-in reaches.
+func comesBackOtherwise(t *testing.T, chrome *peers.Browser) {
+	r, _ := ready(t)
+	r.clock.Set(time.Now())
+	r.reach()
+	tab := r.seat(chrome)
+	fits := func(title string) {
+		t.Helper()
+		tab.WaitText(title)
+		for theme, width := range map[string]int64{"light": 1280, "dark": 360} {
+			tab.Look(theme, width, 900)
+			for _, wrong := range tab.Accessible(t) {
+				t.Errorf("%s: %s", title, wrong)
+			}
+			if n := tab.Sideways(); n > 0 {
+				t.Errorf("%s: %d pixels sideways", title, n)
+			}
+		}
+	}
+	// As if there were no scripts: the form goes by itself.
+	send := func(secretEnds string) {
+		t.Helper()
+		tab.Go(r.srv.URL + settingsPath)
+		f := r.exchange().with("access_url", r.srv.URL, "origin", r.srv.URL, "secret_ends", secretEnds)
+		var fields strings.Builder
+		for name, value := range f {
+			fields.WriteString("add(" + strconv.Quote(name) + "," + strconv.Quote(value) + ");")
+		}
+		peers.Eval[bool](tab, `(() => {
+			const f = document.createElement("form");
+			const add = (name, value) => { const i = document.createElement("input"); i.name = name; i.value = value; f.append(i); };
+			`+fields.String()+`
+			f.method = "post"; f.action = "`+signInPath+`"; f.id = "by-hand";
+			const b = document.createElement("button"); b.textContent = "Send"; f.append(b);
+			document.querySelector("main").prepend(f);
+			return true;
+		})()`)
+		tab.Press("#by-hand button")
+	}
+	send("2020-01-31")
+	fits("ended on 2020-01-31")
+	r.entra.set(func(a *authority) { a.denial = "access_denied" })
+	tab.Press("a.btn.main")
+	fits("The sign-in did not work")
+	r.entra.set(func(a *authority) { a.denial, a.who = "", "licensed@example.org" })
+	send("")
+	tab.Wait("form[action$=decide]")
+	fits("Somebody else signed in")
+	tab.Press("form[action$=decide] button")
+	tab.WaitText("licensed@example.org is signed in.")
+	if strings.Contains(tab.Location(), "code") {
+		t.Errorf("the code stays in the address: %s", tab.Location())
 	}
 }
 

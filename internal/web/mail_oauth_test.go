@@ -183,7 +183,7 @@ func TestARefusedSignInIsExplainedAndBegunOnceMore(t *testing.T) {
 	// The form comes back as it was typed, but for the secret.
 	grace.get(settingsPath+"?from="+id[1]).sees(http.StatusOK, "[tenant="+tenantID+"]", "[client_id="+clientID+"]", "[sender_address="+sender+"]", "Paste the secret again").lacks(clientSecret)
 	stranger := r.join("ana", actor.PrivilegedAdministrator)
-	stranger.get(settingsPath+"?from="+id[1]).sees(http.StatusOK).lacks(tenantID)
+	stranger.get(settingsPath + "?from=" + id[1]).sees(http.StatusOK).lacks(tenantID)
 	stranger.send(signInPath, form{"again": id[1], "origin": accessURL}).sees(http.StatusNotFound)
 
 	r.entra.set(func(a *authority) { a.denial = "" })
@@ -210,8 +210,10 @@ func TestOnlyWhoBeganASignInEndsIt(t *testing.T) {
 	ana := r.join("ana", actor.PrivilegedAdministrator)
 	elsewhere := r.signIn("grace")
 	for name, try := range map[string]func() *answer{
-		"no state":        func() *answer { return grace.comesBack(mail.RedirectOwn, url.Values{"code": {"code-0"}}) },
-		"another state":   func() *answer { return grace.comesBack(mail.RedirectOwn, url.Values{"code": {"code-0"}, "state": {"x"}}) },
+		"no state": func() *answer { return grace.comesBack(mail.RedirectOwn, url.Values{"code": {"code-0"}}) },
+		"another state": func() *answer {
+			return grace.comesBack(mail.RedirectOwn, url.Values{"code": {"code-0"}, "state": {"x"}})
+		},
 		"another person":  func() *answer { return ana.comesBack(mail.RedirectOwn, good) },
 		"another browser": func() *answer { return elsewhere.comesBack(mail.RedirectOwn, good) },
 	} {
@@ -296,7 +298,7 @@ func TestSigningInAgainMendsAPausedServer(t *testing.T) {
 	if !strings.Contains(a.body, `name="stored" value="yes"`) || !strings.Contains(a.body, `href="https://login.microsoftonline.com/error?code=50173"`) {
 		t.Error("no button begins the sign-in, or no link leads to Microsoft")
 	}
-	grace.get("/").sees(http.StatusOK, "Mail is paused.", "The sign-in was revoked.", "Mend it")
+	grace.get("/").sees(http.StatusOK, "Mail is paused.", "The sign-in was revoked.", "Mend it", "Sign in again")
 	grace.send(signInPath, form{"stored": "yes", "origin": "https://elsewhere.example"}).sees(http.StatusUnprocessableEntity, "Open Sealpost at "+accessURL)
 	again := grace.send(signInPath, form{"stored": "yes", "origin": accessURL}).leadsAway()
 	grace.comesBack(mail.RedirectOwn, r.entra.signIn(t, again)).leads(settingsPath).sees(http.StatusOK, "Delivering", "is signed in").lacks("Paused")

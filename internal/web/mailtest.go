@@ -49,7 +49,10 @@ func mailTest(r diagnose.Report, to string, now time.Time) page.MailTest {
 
 func checkStep(s diagnose.Step, now time.Time) page.CheckStep {
 	step := page.CheckStep{
-		Key: s.Key, Title: s.Title, Is: string(s.State), Detail: s.Detail, Advice: s.Advice, Command: s.Command, Raw: page.Said(s.Raw), Took: s.Took,
+		Key: s.Key, Title: s.Title, Is: string(s.State), Detail: s.Detail, Advice: s.Advice, Command: s.Command, Link: s.Link, Raw: page.Said(s.Raw), Took: s.Took,
+	}
+	if s.Key == diagnose.StepToken {
+		step.Raw = page.SaidWhole(s.Raw)
 	}
 	for _, line := range s.Lines {
 		step.Lines = append(step.Lines, page.Said(line))

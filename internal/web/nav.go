@@ -52,9 +52,13 @@ func (s *Site) frame(v *visit, b *page.Base) error {
 		return nil
 	}
 	b.Me = &page.Me{Name: v.by.Name, Login: v.by.Login, Role: v.by.Role.Title(), Initials: initials(v.by.Name)}
+	at := v.r.URL.Path
+	if v.route.back != "" {
+		at = v.route.back
+	}
 	for _, p := range places() {
 		if s.open(v.by, p.path) {
-			b.Nav = append(b.Nav, page.Place{Name: p.name, Path: p.path, Icon: p.icon, Current: isWithin(v.r.URL.Path, p.path)})
+			b.Nav = append(b.Nav, page.Place{Name: p.name, Path: p.path, Icon: p.icon, Current: isWithin(at, p.path)})
 		}
 	}
 	var err error

@@ -46,9 +46,10 @@ func (s *Site) setup(v *visit) error {
 
 // The ways to have mail that the second step offers.
 const (
-	mailOther   = "other"
-	mailCapture = "capture"
-	mailLater   = "later"
+	mailMicrosoft = "microsoft"
+	mailOther     = "other"
+	mailCapture   = "capture"
+	mailLater     = "later"
 )
 
 func (s *Site) setupMailForm(v *visit) (*page.SetupMail, error) {
@@ -89,6 +90,8 @@ func (s *Site) setupMail(v *visit) error {
 			return v.again(p, err)
 		}
 		return v.redirect("/", "Sealpost is set up. Mail stays in the capture mailbox on this machine.")
+	case mailMicrosoft:
+		return v.redirect(mailSettingsPath+"?kind=microsoft", "Your account is ready. Now tell Sealpost about your mailbox.")
 	case mailOther:
 		return v.redirect(mailSettingsPath, "Your account is ready. Now tell Sealpost about your mail server.")
 	}

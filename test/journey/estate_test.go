@@ -158,6 +158,9 @@ func actionIn(t *testing.T, page, before, after string) string {
 // at writes a route's path with the thing of the estate that belongs into it.
 func (e *estate) at(t *testing.T, route string) string {
 	t.Helper()
+	if rest, ok := strings.CutPrefix(route, "/admin/settings/mail/sign-in/{id}"); ok {
+		return e.leaves(t) + rest
+	}
 	for prefix, thing := range map[string]string{
 		"/users/{id}": "victim", "/resources/{id}": "resource", "/accounts/{id}": "account", "/audit/{seq}": "audit",
 		"/admin/mail/journal/{id}": "letter", "/admin/mail/capture/{id}": "capture", "/profile/sessions/{id}/end": "session",
@@ -173,6 +176,23 @@ func (e *estate) at(t *testing.T, route string) string {
 		t.Fatalf("the estate has nothing for %s: give it a thing", route)
 	}
 	return strings.TrimSuffix(route, "{$}")
+}
+
+// leaves begins a sign-in at Microsoft and returns the page that leads there. Its
+// secret has ended, so that the page says so and stays.
+func (e *estate) leaves(t *testing.T) string {
+	t.Helper()
+	e.secrets["the client secret"] = "canary-client-Secret~8-otter"
+	a := e.people["grace"].post("/admin/settings/mail/sign-in", url.Values{
+		"kind": {"microsoft"}, "host": {"smtp.office365.com"}, "port": {"587"}, "sender_address": {"vault@example.org"}, "access_url": {e.URL()}, "origin": {e.URL()},
+		"tenant": {"11111111-2222-3333-4444-555555555555"}, "client_id": {"aaaaaaaa-2222-3333-4444-555555555555"}, "client_secret_action": {"replace"},
+		"client_secret": {e.secrets["the client secret"]}, "secret_ends": {"2020-01-31"}, "cloud": {"global"}, "grant": {"consent"}, "client_auth": {"secret"},
+		"via": {"smtp"}, "redirect_path": {"/oauth/mail/callback"},
+	})
+	if a.status != http.StatusSeeOther {
+		t.Fatalf("the sign-in does not begin: status %d\n%s", a.status, words(a.body))
+	}
+	return a.location()
 }
 
 // TestTheEstate shares one house of each engine among long walks through all of

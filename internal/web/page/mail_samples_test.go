@@ -43,7 +43,7 @@ func mailSamples() []page.Page {
 		Steps: []page.CheckStep{
 			{Key: "resolve", Title: "Look up", Is: "ok", Detail: "192.0.2.1", Took: time.Millisecond},
 			{Key: "hello", Title: "Ask", Is: "ok", Lines: []string{"AUTH PLAIN"}, Raw: "250 ok"},
-			{Key: "tls", Title: "Encrypt", Is: "bad", Detail: "Nobody vouches.", Advice: "Compare.", Raw: "454 no", Command: "Set-X", Chain: []page.Certificate{cert, cert}},
+			{Key: "tls", Title: "Encrypt", Is: "bad", Detail: "Nobody vouches.", Advice: "Compare.", Raw: "454 no", Command: "Set-X", Link: "https://login.microsoftonline.com/error?code=1", Chain: []page.Certificate{cert, cert}},
 			{Key: "signin", Title: "Sign in", Is: "skip"},
 			{Key: "mail", Title: "Hand over", Is: "run"},
 			{Key: "x", Title: "Warned", Is: "warn", Advice: "Renew it."},

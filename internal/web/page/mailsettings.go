@@ -226,9 +226,11 @@ type CheckStep struct {
 	// Is is "run", "ok", "warn", "bad" or "skip".
 	Is                           string
 	Detail, Advice, Command, Raw string
-	Lines                        []string
-	Took                         time.Duration
-	Chain                        []Certificate
+	// Link is the provider's page about a failure.
+	Link  string
+	Lines []string
+	Took  time.Duration
+	Chain []Certificate
 }
 
 // Mark is the sign before the step, Word the same to hear.

@@ -18,7 +18,7 @@ func (*Setup) Stages() []Step {
 // SetupMail is the second: how mail leaves.
 type SetupMail struct {
 	Base
-	// How is "other", "capture" or "later"; Email the administrator's.
+	// How is "microsoft", "other", "capture" or "later"; Email the administrator's.
 	How, Email string
 	CanCapture bool
 }
