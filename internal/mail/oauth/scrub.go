@@ -12,8 +12,9 @@ import (
 )
 
 const (
-	// maxText is the length of an authority's words, in runes.
-	maxText = 400
+	// maxText is the length of an authority's words, in runes: longer than what
+	// Microsoft says with its ids.
+	maxText = 800
 	// minRedacted is the shortest credential that is looked for: shorter ones
 	// would be found in every word.
 	minRedacted = 4
