@@ -52,7 +52,7 @@ func TestASecretIsRemindedOfUntilAfterItsEnd(t *testing.T) {
 		other := r.node()
 		other.ends = r.ends
 		var got []string
-		for left := 61 * day; left > -3*day; left -= 6 * time.Hour {
+		for left := 61 * day; left > -3*day; left -= 12 * time.Hour {
 			r.clock.Set(end.Add(-left))
 			// A restart is a new object on the same rows.
 			r.must(r.reminders().Run(r.ctx()))

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/sealpost/sealpost/internal/mail/graph"
 	"github.com/sealpost/sealpost/internal/mail/oauth"
 	"github.com/sealpost/sealpost/internal/mail/smtp"
 	"github.com/sealpost/sealpost/internal/mail/verdict"
@@ -82,10 +81,10 @@ func (t *test) decide(err error) verdict.Verdict {
 }
 
 // refused has a token that the server did not take replaced, so that the next
-// test is one of another token.
+// test is one of another token. Microsoft Graph says so with a status of HTTP.
 func (t *test) refused(ctx context.Context, err error) error {
 	var e *smtp.Error
-	if !t.bearer() || !errors.As(err, &e) || e.Kind != smtp.KindReply || e.Stage != smtp.StageAuth && (e.Stage != graph.Stage || e.Code != http.StatusUnauthorized) {
+	if !t.bearer() || !errors.As(err, &e) || e.Kind != smtp.KindReply || e.Stage != smtp.StageAuth && e.Code != http.StatusUnauthorized {
 		return nil
 	}
 	_, err = t.doctor.mail.TokenRefused(ctx, t.transport)
