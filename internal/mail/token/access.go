@@ -104,7 +104,7 @@ func (k *Keeper) Access(ctx context.Context, s Source) (Access, error) {
 			return now.held.access(), nil
 		}
 		if err := k.join(ctx, s, now.held.version); err != nil {
-			return k.fallback(ctx, now.held, err)
+			return k.fallback(now.held, err)
 		}
 	}
 	return Access{}, fault.Unavailable("The provider's tokens end before they can be used. Check this machine's clock.")
@@ -112,10 +112,7 @@ func (k *Keeper) Access(ctx context.Context, s Source) (Access, error) {
 
 // fallback is what a caller gets when there is no new token: the old one while
 // it lives.
-func (k *Keeper) fallback(ctx context.Context, h held, err error) (Access, error) {
-	if ctx.Err() != nil {
-		return Access{}, ctx.Err()
-	}
+func (k *Keeper) fallback(h held, err error) (Access, error) {
 	if h.alive(k.Now()) {
 		return h.access(), nil
 	}
@@ -123,7 +120,7 @@ func (k *Keeper) fallback(ctx context.Context, h held, err error) (Access, error
 }
 
 // sight is what a look at the row found: a token to use, or that one should be
-// asked for. held.version is the row's in any case.
+// asked for. held.version is the row's in any case; 0 where there is none.
 type sight struct {
 	held held
 	ask  bool
@@ -202,7 +199,7 @@ func (k *Keeper) see(tx *store.Tx, s Source, memory held) (found sight, verdict,
 	case lives && (!h.due(here) || r.waiting(now) || r.leased(now)):
 		return sight{h, false}, nil, nil
 	case r.waiting(now):
-		return sight{}, r.failed(now), nil
+		return sight{h, true}, r.failed(now), nil
 	}
 	return sight{h, true}, nil, nil
 }
@@ -264,7 +261,7 @@ func (k *Keeper) Try(ctx context.Context, s Source) (Access, error) {
 			return now.held.access(), nil
 		}
 		if err := k.force(ctx, s, now.held.version); err != nil {
-			return k.fallback(ctx, now.held, err)
+			return k.fallback(now.held, err)
 		}
 	}
 	return Access{}, fault.Unavailable("The provider's tokens end before they can be used. Check this machine's clock.")
@@ -275,7 +272,7 @@ func (k *Keeper) Try(ctx context.Context, s Source) (Access, error) {
 // error says that the credential must not be stored.
 func (k *Keeper) Prove(ctx context.Context, s Source) error {
 	if s.person() {
-		return k.force(ctx, s, 0)
+		return k.force(ctx, s, anyVersion)
 	}
 	t, got, err := k.request(ctx, s, secret.Value{})
 	if err != nil {

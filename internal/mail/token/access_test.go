@@ -206,36 +206,69 @@ func TestMailGoesOnWithoutTheDatabase(t *testing.T) {
 
 // What is known to be gone is not given from memory either.
 func TestWithoutTheDatabaseNothingThatIsGone(t *testing.T) {
-	for _, tt := range []struct {
-		name string
-		gone func(r *rig, s token.Source, version int64)
-	}{
-		{"dropped", func(r *rig, s token.Source, _ int64) {
-			r.one.update(func(tx *store.Tx) error { return r.one.keeper.Drop(tx, s.ProfileID) })
-			_, err := r.two.keeper.Access(r.t.Context(), s)
-			if !errors.Is(err, token.ErrSignIn) {
-				r.t.Errorf("got %v", err)
-			}
-		}},
-		{"refused", func(r *rig, s token.Source, version int64) {
-			r.clock.Advance(10 * time.Minute)
-			_, err := r.two.keeper.Refused(r.t.Context(), s, version)
-			r.must(err)
-		}},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			each(t, func(t *testing.T, r *rig) {
-				s := r.source()
-				r.one.signIn(s)
-				a := r.two.access(s)
-				tt.gone(r, s, a.Version)
-				r.must(r.two.db.Close())
-				if got, err := r.two.keeper.Access(t.Context(), s); err == nil {
-					t.Errorf("got version %d", got.Version)
+	each(t, func(t *testing.T, r *rig) {
+		s := r.source()
+		for _, tt := range []struct {
+			name string
+			gone func(n *node, version int64)
+		}{
+			{"dropped on the other node", func(n *node, _ int64) {
+				r.one.update(func(tx *store.Tx) error { return r.one.keeper.Drop(tx, s.ProfileID) })
+				if _, err := n.keeper.Access(t.Context(), s); !errors.Is(err, token.ErrSignIn) {
+					t.Errorf("got %v", err)
 				}
+			}},
+			{"refused", func(n *node, version int64) {
+				r.clock.Advance(10 * time.Minute)
+				_, err := n.keeper.Refused(t.Context(), s, version)
+				r.must(err)
+			}},
+			{"replaced", func(n *node, _ int64) { n.signIn(s) }},
+		} {
+			r.one.signIn(s)
+			a := r.two.access(s)
+			tt.gone(r.two, a.Version)
+			r.exec(`ALTER TABLE mail_token RENAME TO away`)
+			if got, err := r.two.keeper.Access(t.Context(), s); err == nil {
+				t.Errorf("%s: got version %d", tt.name, got.Version)
+			}
+			r.exec(`ALTER TABLE away RENAME TO mail_token`)
+		}
+	})
+}
+
+// A database that hangs does not hold up mail for long.
+func TestADatabaseThatHangs(t *testing.T) {
+	each(t, func(t *testing.T, r *rig) {
+		if r.one.db.Engine() == store.SQLite {
+			return // readers wait for nobody
+		}
+		s := r.source()
+		r.one.signIn(s)
+		a := r.two.access(s)
+		locked, done := make(chan struct{}), make(chan struct{})
+		var hanging sync.WaitGroup
+		hanging.Go(func() {
+			err := r.one.db.Update(t.Context(), func(tx *store.Tx) error {
+				_, err := tx.Exec(`LOCK TABLE mail_token IN ACCESS EXCLUSIVE MODE`)
+				close(locked)
+				<-done
+				return err
 			})
+			if err != nil {
+				t.Errorf("locking the table: %v", err)
+			}
 		})
-	}
+		<-locked
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		got, err := r.two.keeper.Access(ctx, s)
+		if err != nil || got.Version != a.Version {
+			t.Errorf("got version %d, %v, want %d", got.Version, err, a.Version)
+		}
+		close(done)
+		hanging.Wait()
+	})
 }
 
 func TestACallerWhoGaveUpGetsNothing(t *testing.T) {

@@ -2,6 +2,7 @@ package token_test
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -38,6 +39,36 @@ func TestAnApplicationNeedsNobody(t *testing.T) {
 		if got := r.authority.sent(); got != " " {
 			t.Errorf("refresh tokens were sent: %q", got)
 		}
+	})
+}
+
+func TestTwoNodesBeginTogether(t *testing.T) {
+	each(t, func(t *testing.T, r *rig) {
+		for i := range 20 {
+			s := r.application()
+			s.ProfileID = fmt.Sprint("profile-", i)
+			before := r.authority.requests()
+			first, second := r.one.begin(t.Context(), s), r.two.begin(t.Context(), s)
+			a, b := <-first, <-second
+			if a.err != nil || b.err != nil || a.access.Version != b.access.Version {
+				t.Fatalf("got %v and %v", a, b)
+			}
+			r.requests(before+1, "two nodes at once")
+		}
+	})
+}
+
+// A row without a token gives none, whatever its other columns say.
+func TestAnEmptyTokenIsNotGiven(t *testing.T) {
+	each(t, func(t *testing.T, r *rig) {
+		s := r.application()
+		wrong := s
+		wrong.Credential.Secret = secret.New("wrong")
+		r.one.refusal(wrong)
+		now := r.clock.Now()
+		r.exec(`UPDATE mail_token SET got_at = $1, expires_at = $2, retry_at = 0`, store.Micros(now), store.Micros(now.Add(time.Hour)))
+		r.two.access(s)
+		r.requests(2, "the empty one is replaced")
 	})
 }
 

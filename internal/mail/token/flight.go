@@ -33,11 +33,14 @@ type flight struct {
 	err    error
 }
 
+// anyVersion stands for whatever version the row has.
+const anyVersion = -1
+
 // errand is why a token is asked for.
 type errand struct {
 	Source
-	// seen is the version that must be replaced; where the row has another one
-	// there is nothing left to do. 0 replaces any.
+	// seen is the version that must be replaced, 0 where there was no row; where
+	// the row has another one there is nothing left to do.
 	seen int64
 	// forced asks although somebody was refused a moment ago, and tells nobody
 	// of a failure.
@@ -174,7 +177,7 @@ func (k *Keeper) lease(tx *store.Tx, e errand) (h hold, taken bool, err error) {
 		if r, taken, err = k.begin(tx, e.Source, r); err != nil || taken {
 			return hold{}, taken, err
 		}
-	case e.seen != 0 && r.version != e.seen, !e.forced && r.waiting(now):
+	case e.seen != anyVersion && r.version != e.seen, !e.forced && r.waiting(now):
 		return hold{}, false, nil
 	case r.leased(now):
 		return hold{}, true, nil
@@ -251,7 +254,6 @@ func (k *Keeper) request(ctx context.Context, s Source, refresh secret.Value) (t
 		t, err = k.Client.Refresh(ctx, s.Settings, s.Credential, refresh)
 	} else {
 		t, err = k.Client.Obtain(ctx, s.Settings, s.Credential)
-		t.Refresh = secret.Value{}
 	}
 	got = k.Now()
 	event := Event{ProfileID: s.ProfileID, Provider: s.Settings.Provider, Grant: s.Settings.Grant, Outcome: Got, Took: max(0, got.Sub(began))}

@@ -364,6 +364,33 @@ func TestAnAnswerThatCannotBeStored(t *testing.T) {
 	})
 }
 
+// It is stored with the next call, also while the old token lives and the lease
+// with it, and also where there is no mail.
+func TestAnAnswerIsStoredWithTheNextCall(t *testing.T) {
+	each(t, func(t *testing.T, r *rig) {
+		s := r.source()
+		for _, next := range []struct {
+			name string
+			call func() error
+		}{
+			{"Access", func() error { _, err := r.one.keeper.Access(t.Context(), s); return err }},
+			{"KeepAlive", func() error { return r.one.keeper.KeepAlive(t.Context(), s) }},
+		} {
+			r.one.signIn(s)
+			r.clock.Advance(56 * time.Minute)
+			before := r.authority.requests()
+			mend := r.breakStoring()
+			old := r.one.access(s)
+			mend()
+			r.must(next.call())
+			if got := r.two.access(s); got.Version <= old.Version {
+				t.Errorf("%s: got version %d after %d", next.name, got.Version, old.Version)
+			}
+			r.requests(before+1, next.name)
+		}
+	})
+}
+
 // noError wants err to be one, and returns a context to go on with.
 func noError(t *testing.T, err error) context.Context {
 	t.Helper()

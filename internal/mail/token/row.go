@@ -171,9 +171,8 @@ func (k *Keeper) Rebind(tx *store.Tx, from, to Source) error {
 		return err
 	}
 	u, pending := k.pending(from.ProfileID)
-	pending = pending && u.version == r.version && u.source.Bind == from.Bind
 	switch {
-	case pending:
+	case pending && u.version == r.version:
 		st = u.state
 		r.date(tx, k.Now(), u.got, u.expires)
 	case r.leased(tx.Now()):
