@@ -70,7 +70,7 @@ func (s *story) atMicrosoft(g *peers.Tab, who string) {
 
 func (s *story) signInAtMicrosoft(t *testing.T) {
 	g := s.grace
-	g.Click("input[name=how][value=other]")
+	g.Click("input[name=how][value=microsoft]")
 	g.Press("form.card button.main")
 	s.fillExchange(g)
 	g.Click("#guide > summary")

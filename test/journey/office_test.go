@@ -2,9 +2,11 @@ package journey
 
 import (
 	"bytes"
+	"encoding/csv"
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -220,8 +222,28 @@ func (a answer) says(t testing.TB, want ...string) {
 	}
 }
 
-// audited returns what the audit log has of an action.
-func (d *desk) audited(action string) string {
+// audited returns what the audit log has of an action, one row after the other.
+func (d *desk) audited(action string) []string {
 	d.t.Helper()
-	return words(d.get("/audit?action=" + url.QueryEscape(action)).body)
+	rows, err := csv.NewReader(strings.NewReader(strings.TrimPrefix(d.get("/audit/export.csv").body, "\ufeff"))).ReadAll()
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	var found []string
+	for _, row := range rows {
+		if slices.Contains(row, action) {
+			found = append(found, strings.Join(row, " "))
+		}
+	}
+	return found
+}
+
+// valueIn returns a value of an address's query.
+func valueIn(t testing.TB, address, name string) string {
+	t.Helper()
+	u, err := url.Parse(address)
+	if err != nil || u.Query().Get(name) == "" {
+		t.Fatalf("no %s in %s", name, address)
+	}
+	return u.Query().Get(name)
 }
