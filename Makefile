@@ -43,4 +43,4 @@ fmt:
 # The pictures in the README and in docs, taken from the running product.
 screenshots:
 	test/install-peers
-	SCREENSHOTS=$(CURDIR)/docs/images $(GO) test -count=1 -run '^TestScreenshots$$' ./test/journey
+	SCREENSHOTS=$(CURDIR)/docs/images $(GO) test -count=1 -run '^TestScreenshots' ./test/journey

@@ -60,8 +60,8 @@ type CloudChoice struct {
 // Microsoft's.
 func (MailOAuth) Providers() []Option {
 	return []Option{
-		{Value: "google", Label: "Google", Help: "a mailbox signs in once"},
-		{Value: "google_service", Label: "Google service account", Help: "no person, Workspace only"},
+		{Value: "google", Label: "Google", Help: "a person signs in once"},
+		{Value: "google_service", Label: "Google service account", Help: "no person"},
 		{Value: "generic", Label: "Another provider", Help: "you type its addresses"},
 	}
 }

@@ -98,11 +98,11 @@ func (f MailForm) Elsewhere() bool { return f.AccessURL != "" && f.AccessURL != 
 // Kinds are the mail servers to choose from.
 func (f MailForm) Kinds() []Option {
 	kinds := []Option{
-		{Value: "microsoft", Label: "Microsoft Exchange Online", Help: "Microsoft 365, with OAuth 2.0"},
+		{Value: "microsoft", Label: "Microsoft Exchange Online", Help: "Microsoft 365"},
 		{Value: "smtp", Label: "Other SMTP server", Help: "your own or a provider's"},
 	}
 	if f.HasCapture {
-		kinds = append(kinds, Option{Value: "capture", Label: "Capture mailbox", Help: "on this machine, for trying out"})
+		kinds = append(kinds, Option{Value: "capture", Label: "Capture mailbox", Help: "for trying out"})
 	}
 	return kinds
 }
