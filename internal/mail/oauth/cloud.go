@@ -46,7 +46,7 @@ func Clouds() []Cloud {
 			"outlook.office.com", "outlook.office365.com", "graph.microsoft.com", ""),
 		cloud("gcc_high", "US Government: GCC High", "smtp.office365.us", "login.microsoftonline.us",
 			"outlook.office365.us", "outlook.office365.us", "graph.microsoft.us",
-			"Microsoft does not publish the scopes of this cloud for SMTP. Change them under Advanced if it refuses these."),
+			"Microsoft does not publish the scopes of this cloud for SMTP. Change them below if it refuses these."),
 		cloud("dod", "US Government: DoD", "outlook-dod.office365.us", "login.microsoftonline.us",
 			"outlook.office365.us", "outlook.office365.us", "dod-graph.microsoft.us",
 			"Microsoft does not publish the mail server and the scopes of this cloud for SMTP. Change them if it refuses these."),
