@@ -118,7 +118,7 @@ func (p Profile) Notes(signedIn bool, sentToday int) []string {
 	byPassword := p.Kind == KindSMTP && (p.Auth == AuthTyped || p.Auth == AuthAccount)
 	note(byPassword && p.Microsoft(), "Microsoft switches off the sign-in with a password by default at the end of December 2026. Choose Microsoft Exchange Online as the mail server to sign in with OAuth 2.0 instead.")
 	o := p.OAuth
-	note(p.Auth == AuthOAuth && o.Grant != oauth.ServiceAccount && o.HasCredential() && o.SecretEnds.IsZero(), "Nobody knows here when the "+o.SecretName()+" ends. Type its end in the settings, so that Sealpost reminds you before.")
+	note(p.Auth == AuthOAuth && o.Provider != oauth.Google && o.HasCredential() && o.SecretEnds.IsZero(), "Nobody knows here when the "+o.SecretName()+" ends. Type its end in the settings, so that Sealpost reminds you before.")
 	note(p.SavedAnyway(), "These settings were saved without a passed test.")
 	note(p.WantsSignIn() && signedIn && p.TestedAt.IsZero() && p.LastAccepted.IsZero(), "No letter has left with these settings yet. Send a test mail: only that shows whether the mailbox may send as the sender.")
 	if day := p.Limits().PerDay; day > 0 && float64(sentToday) >= busyShare*float64(day) {
