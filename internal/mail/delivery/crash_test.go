@@ -118,7 +118,7 @@ func (c *crash) open() (*store.DB, *outbox.Outbox, *mail.Service, *delivery.Engi
 }
 
 func (c *crash) run(p point, n, connections int) {
-	c.prepare()
+	c.prepare(connections)
 	c.kill(p.name, n, connections)
 	// SQLite's process is gone, and so is the only one on PostgreSQL: what it
 	// had claimed is nobody's.
@@ -143,13 +143,14 @@ func (c *crash) run(p point, n, connections int) {
 	}
 }
 
-// prepare puts letters into the outbox and sets the mail server up.
-func (c *crash) prepare() {
+// prepare puts letters into the outbox and sets the mail server up for so many
+// connections: the process that is killed has all of them.
+func (c *crash) prepare(connections int) {
 	c.t.Helper()
 	db, box, service, _ := c.open()
 	_, err := service.Save(c.t.Context(), admin, mail.Change{
 		Kind: mail.KindSMTP, Host: "127.0.0.1", Port: c.sink.Port(), Security: smtp.None, SenderAddress: "vault@example.org",
-		Auth: mail.AuthNone, Anyway: true,
+		Auth: mail.AuthNone, Anyway: true, Pace: pace.Limits{Connections: connections},
 	})
 	c.must(err)
 	for i := range 12 {

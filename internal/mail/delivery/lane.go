@@ -95,11 +95,8 @@ func (l *lane) work(ctx, send context.Context, t mail.Transport, k *keeper, n in
 	// pace, which comes first: a letter that is claimed and may not leave would
 	// be kept from nobody else's, and a more urgent one behind it.
 	books := context.WithoutCancel(ctx)
-	grant, err := e.pace.Take(books, t.Profile.ID, t.Profile.Limits(), n)
+	grant, err := e.leave(books, t, n)
 	if err != nil || grant.N == 0 {
-		if err == nil {
-			err = e.standStill(books, t, grant)
-		}
 		return false, false, err
 	}
 	l.begun, l.counted = 0, 0

@@ -224,7 +224,7 @@ func TestAnAuthorityThatIsAwayIsWaitedFor(t *testing.T) {
 	eachWay(t, func(o *office) {
 		o.setAway(authority, true)
 		ids := []string{o.add("a", news()), o.add("b", news())}
-		o.pass(20*time.Minute, nil)
+		o.passBy(10*time.Second, 20*time.Minute, nil)
 		p := o.wantState(mail.Working)
 		if p.Problem == "" || o.audited("mail.paused") != 0 {
 			o.t.Errorf("the profile shows %q and was paused %d times", p.Problem, o.audited("mail.paused"))
@@ -234,7 +234,7 @@ func TestAnAuthorityThatIsAwayIsWaitedFor(t *testing.T) {
 		if tries < 4 || tries > 12 {
 			o.t.Errorf("it was tried %d times in 20 minutes", tries)
 		}
-		o.pass(10*time.Minute, o.took(2))
+		o.passBy(5*time.Second, 10*time.Minute, o.took(2))
 		for _, id := range ids {
 			o.want(id, outbox.Accepted)
 		}
@@ -257,7 +257,7 @@ func TestAProbeThatGoesByDoesNotSpin(t *testing.T) {
 			o.t.Fatalf("the profile shows %s: %s", p.Problem, p.Reply)
 		}
 		o.setAway(authority, true)
-		o.pass(20*time.Minute, nil)
+		o.passBy(10*time.Second, 20*time.Minute, nil)
 		if tries := o.setAway(authority, false); tries < 2 || tries > 12 {
 			o.t.Errorf("the authority was tried %d times in 20 minutes", tries)
 		}
@@ -266,7 +266,7 @@ func TestAProbeThatGoesByDoesNotSpin(t *testing.T) {
 		}
 		o.wantKept(id)
 		o.stand.PutApp(app)
-		o.pass(2*time.Hour, o.took(1))
+		o.passBy(30*time.Second, 2*time.Hour, o.took(1))
 		o.want(id, outbox.Accepted)
 	})
 }
@@ -288,7 +288,7 @@ func TestThrottlingSlowsDownAndCostsNoLetterAnAttempt(t *testing.T) {
 			eachOffice(t, oauthtest.Options{}, func(o *office) {
 				ids := []string{o.add("a", news()), o.add("b", news())}
 				o.stand.SayNext(c.verb, c.reply)
-				took := o.pass(time.Hour, o.took(2))
+				took := o.passBy(5*time.Second, time.Hour, o.took(2))
 				if took < c.least || took > 2*c.least {
 					o.t.Errorf("it took %v, want %v", took, c.least)
 				}
@@ -319,7 +319,7 @@ func TestGraphIsLeftAloneAsLongAsItWants(t *testing.T) {
 		if p := o.wantState(mail.Working); p.Problem != "graph-throttled" {
 			o.t.Errorf("the profile shows %q", p.Problem)
 		}
-		if took := o.pass(time.Hour, o.took(1)); took < 150*time.Second || took > 4*time.Minute {
+		if took := o.passBy(5*time.Second, time.Hour, o.took(1)); took < 150*time.Second || took > 4*time.Minute {
 			o.t.Errorf("it took %v, want 150 s", took)
 		}
 		o.want(id, outbox.Accepted)
@@ -368,7 +368,7 @@ func TestARefusalThatOnlyLooksPassingPauses(t *testing.T) {
 			o.stand.SayNext("CONTENT", logon)
 		}
 		ids := o.queue(2)
-		o.pass(10*time.Minute, nil)
+		o.passBy(10*time.Second, 10*time.Minute, nil)
 		o.wantState(mail.Working)
 		for _, id := range ids {
 			o.want(id, outbox.Deferred)
@@ -409,7 +409,7 @@ func TestALostAnswerThroughGraphIsUncertain(t *testing.T) {
 		o.run()
 		o.want(id, outbox.Uncertain)
 		o.wantToday(1)
-		o.pass(5*time.Minute, o.took(2))
+		o.passBy(5*time.Second, 5*time.Minute, o.took(2))
 		if row := o.want(id, outbox.Accepted); !row.MaybeSent {
 			o.t.Error("the journal does not tell that it may have come twice")
 		}

@@ -24,9 +24,35 @@ type standstill struct {
 	until    time.Time
 }
 
+// leave asks the pace for leave to send up to n letters, if there are any: what
+// is granted to one lane in vain is missing to the others.
+func (e *Engine) leave(ctx context.Context, t mail.Transport, n int) (pace.Grant, error) {
+	limits := t.Profile.Limits()
+	if limits.PerMinute > 0 || limits.PerDay > 0 {
+		due, open, err := e.outbox.Due(ctx)
+		if err != nil || !open {
+			return pace.Grant{}, err
+		}
+		if n = min(n, due); n == 0 {
+			return pace.Grant{}, nil
+		}
+	}
+	g, err := e.pace.Take(ctx, t.Profile.ID, limits, n)
+	if err != nil || g.N > 0 {
+		return g, err
+	}
+	return g, e.standStill(ctx, t, g)
+}
+
 // standStill notes that a grant was empty. The end of a day's recipients is
-// shown, since it lasts.
+// shown, since it lasts, if there is a letter left that it keeps: it may have
+// been granted to the last of them.
 func (e *Engine) standStill(ctx context.Context, t mail.Transport, g pace.Grant) error {
+	if g.Daily {
+		if due, _, err := e.outbox.Due(ctx); err != nil || due == 0 {
+			return err
+		}
+	}
 	wait := g.Wait
 	if g.Daily {
 		wait = min(wait, dailyCheck)
