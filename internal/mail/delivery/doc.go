@@ -13,13 +13,21 @@
 // While one lane hangs at a slow server the others go on, and urgent letters
 // overtake.
 //
+// Before a lane connects it takes a place among the connections of all nodes,
+// and before it claims it asks for leave to send, so that the nodes together
+// keep what a provider allows a mailbox (package pace). Waiting for that is no
+// trouble: letters stay due, and [Engine.Wait] tells the loop when to come back.
+// A server that says it gets too much is left alone by all nodes, at no letter's
+// cost. A token that it refuses is replaced once.
+//
 // What a failure means is the verdict of the table of replies. One that is
 // about the letter defers or fails that letter. One that is about the server's
 // settings pauses the profile, with all letters kept and given back; a paused
 // profile is probed with a real sign-in when that is due. A refusal that looks
 // like the server's, but came for one letter, is held against the letter as
 // soon as another one passes. A server that is not to be reached is left alone
-// for seconds, then minutes, and paused after five of them.
+// for seconds, then minutes, and paused after five of them; an authority that
+// gives no token for the moment is waited for.
 //
 // The package refuses to send without a gate that is open, with a connection
 // made for other settings or an older password than those of now, and to
