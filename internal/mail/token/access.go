@@ -104,7 +104,7 @@ func (k *Keeper) Access(ctx context.Context, s Source) (Access, error) {
 			return now.held.access(), nil
 		}
 		if err := k.join(ctx, s, now.held.version); err != nil {
-			return k.fallback(now.held, err)
+			return k.fallback(ctx, now.held, err)
 		}
 	}
 	return Access{}, fault.Unavailable("The provider's tokens end before they can be used. Check this machine's clock.")
@@ -112,7 +112,10 @@ func (k *Keeper) Access(ctx context.Context, s Source) (Access, error) {
 
 // fallback is what a caller gets when there is no new token: the old one while
 // it lives.
-func (k *Keeper) fallback(h held, err error) (Access, error) {
+func (k *Keeper) fallback(ctx context.Context, h held, err error) (Access, error) {
+	if ctx.Err() != nil {
+		return Access{}, ctx.Err() // whoever gave up is not told that all is well
+	}
 	if h.alive(k.Now()) {
 		return h.access(), nil
 	}
@@ -191,7 +194,7 @@ func (k *Keeper) see(tx *store.Tx, s Source, memory held) (found sight, verdict,
 	here, now := k.Now(), tx.Now()
 	h.until = here.Add(r.expires.Sub(now))
 	k.remember(s.ProfileID, h)
-	_, pending := k.pending(s.ProfileID)
+	_, pending := k.pending(s.ProfileID, r.version)
 	lives := h.alive(here)
 	switch {
 	case pending:
@@ -261,7 +264,7 @@ func (k *Keeper) Try(ctx context.Context, s Source) (Access, error) {
 			return now.held.access(), nil
 		}
 		if err := k.force(ctx, s, now.held.version); err != nil {
-			return k.fallback(now.held, err)
+			return k.fallback(ctx, now.held, err)
 		}
 	}
 	return Access{}, fault.Unavailable("The provider's tokens end before they can be used. Check this machine's clock.")
@@ -311,7 +314,7 @@ func (k *Keeper) KeepAlive(ctx context.Context, s Source) error {
 	if err != nil {
 		return err
 	}
-	if _, pending := k.pending(s.ProfileID); !pending && !asleep {
+	if _, pending := k.pending(s.ProfileID, version); !pending && !asleep {
 		return nil
 	}
 	return k.join(ctx, s, version)

@@ -98,7 +98,7 @@ func TestOneRefreshForTwoHundredOnTwoNodes(t *testing.T) {
 			case 1:
 				renewed = append(renewed, r.clock.Now().Sub(start))
 			default:
-				t.Errorf("%d requests at %v", made, r.clock.Now().Sub(start))
+				t.Errorf("%d requests at %v: %s", made, r.clock.Now().Sub(start), r.authority.sent())
 			}
 			r.clock.Advance(step)
 		}

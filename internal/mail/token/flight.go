@@ -331,8 +331,15 @@ func (k *Keeper) keep(u unstored) {
 	k.unstored[u.source.ProfileID] = u
 }
 
-// pending returns the answer that waits to be stored.
-func (k *Keeper) pending(profileID string) (unstored, bool) {
+// pending returns the answer that waits to be stored in the row of a version.
+// One for an earlier version is in the row already, or too late for it.
+func (k *Keeper) pending(profileID string, version int64) (unstored, bool) {
+	u, ok := k.waiting(profileID)
+	return u, ok && u.version == version
+}
+
+// waiting returns the answer that waits to be stored, whatever the row is.
+func (k *Keeper) waiting(profileID string) (unstored, bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	u, ok := k.unstored[profileID]
@@ -342,7 +349,7 @@ func (k *Keeper) pending(profileID string) (unstored, bool) {
 // settle stores the answer that waits, if there is one. Where the row has
 // moved on the answer is older than what is there, and dropped.
 func (k *Keeper) settle(ctx context.Context, profileID string) (settled bool, err error) {
-	u, ok := k.pending(profileID)
+	u, ok := k.waiting(profileID)
 	if !ok {
 		return false, nil
 	}
@@ -358,15 +365,15 @@ func (k *Keeper) settle(ctx context.Context, profileID string) (settled bool, er
 		k.Log.ErrorContext(ctx, "token: a new token could not be stored; it is kept in memory and tried again", "profile", profileID, "error", err)
 		return false, fmt.Errorf("token: a new token could not be stored yet: %w", err)
 	}
-	k.mu.Lock()
-	if k.unstored[profileID].version == u.version {
-		delete(k.unstored, profileID)
-	}
-	k.mu.Unlock()
 	if stored {
 		k.Log.InfoContext(ctx, "token: renewed", "profile", profileID, "ends", u.expires)
 	} else {
 		k.Log.WarnContext(ctx, "token: a new token came too late and was dropped", "profile", profileID)
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.unstored[profileID].version == u.version {
+		delete(k.unstored, profileID)
 	}
 	return true, nil
 }

@@ -364,6 +364,34 @@ func TestAnAnswerThatCannotBeStored(t *testing.T) {
 	})
 }
 
+// Between the commit and the moment at which the process knows of it, the new
+// token is like any other: it is used, and not replaced.
+func TestAnAnswerThatHasJustBeenStored(t *testing.T) {
+	each(t, func(t *testing.T, r *rig) {
+		s := r.source()
+		r.one.signIn(s)
+		r.clock.Advance(2 * time.Hour)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		looked := false
+		// The log handler holds a lock while it writes, and nothing is written
+		// by what happens in between.
+		r.one.log.told = func(line string) {
+			if !looked && strings.Contains(line, "token: renewed") {
+				looked = true
+				if a, err := r.one.keeper.Access(ctx, s); err != nil || short(a.Token) != "access-3" {
+					t.Errorf("got %s, %v", short(a.Token), err)
+				}
+			}
+		}
+		r.one.access(s)
+		if !looked {
+			t.Error("nobody looked in between")
+		}
+		r.requests(1, "in all")
+	})
+}
+
 // It is stored with the next call, also while the old token lives and the lease
 // with it, and also where there is no mail.
 func TestAnAnswerIsStoredWithTheNextCall(t *testing.T) {

@@ -200,11 +200,15 @@ type node struct {
 }
 
 type buffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
+	mu   sync.Mutex
+	b    bytes.Buffer
+	told func(line string) // if not nil, called with each line
 }
 
 func (b *buffer) Write(p []byte) (int, error) {
+	if b.told != nil {
+		b.told(string(p))
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.b.Write(p)

@@ -170,9 +170,9 @@ func (k *Keeper) Rebind(tx *store.Tx, from, to Source) error {
 	if err != nil || !opens || from.Bind == to.Bind {
 		return err
 	}
-	u, pending := k.pending(from.ProfileID)
+	u, pending := k.pending(from.ProfileID, r.version)
 	switch {
-	case pending && u.version == r.version:
+	case pending:
 		st = u.state
 		r.date(tx, k.Now(), u.got, u.expires)
 	case r.leased(tx.Now()):
