@@ -1,6 +1,7 @@
 package mail
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -41,6 +42,9 @@ type Browser struct {
 	// Origin is what the browser shows in its address bar, for example
 	// "https://vault.example.org".
 	Origin string
+	// AccessURL is what the Access URL is about to become, where the form that
+	// begins a sign-in changes it; empty takes the one that is stored.
+	AccessURL string
 }
 
 // Going leads to the authority.
@@ -196,7 +200,8 @@ func (s *Service) begin(tx *store.Tx, by actor.Actor, c Change, d Draft, was sto
 	if err != nil {
 		return "", err
 	}
-	if err := checkOrigin(site.AccessURL, b.Origin, full.Provider); err != nil {
+	access := cmp.Or(b.AccessURL, site.AccessURL)
+	if err := checkOrigin(access, b.Origin, full.Provider); err != nil {
 		return "", err
 	}
 	if by.UserID == "" || b.SessionID == "" {
@@ -208,7 +213,7 @@ func (s *Service) begin(tx *store.Tx, by actor.Actor, c Change, d Draft, was sto
 	}
 	n := note{
 		Change: c, Client: d.password.Reveal(), Typed: d.resealed, Base: was.Revision, Full: full,
-		State: k.State.Reveal(), Nonce: k.Nonce.Reveal(), Verifier: k.Verifier.Reveal(), RedirectURI: RedirectURI(site.AccessURL, full.RedirectPath),
+		State: k.State.Reveal(), Nonce: k.Nonce.Reveal(), Verifier: k.Verifier.Reveal(), RedirectURI: RedirectURI(access, full.RedirectPath),
 	}
 	w := waiting{id: store.NewID(), session: b.SessionID, user: by.UserID, stage: stageBegun, expires: tx.Now().Add(consentLife)}
 	if w.sealed, err = s.sealNote(tx, w, n); err != nil {

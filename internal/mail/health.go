@@ -21,6 +21,9 @@ type Health struct {
 	// known of them.
 	SignedIn bool
 	OAuth    token.Facts
+	// FromAuthority tells that the reply of the profile's problem is the
+	// authority's, and not the mail server's.
+	FromAuthority bool
 	// SentToday counts the recipients of the last day; the limit is that of
 	// Profile.Limits.
 	SentToday int
@@ -51,6 +54,7 @@ func (s *Service) Health(ctx context.Context, by actor.Actor) (Health, error) {
 	if err != nil || !h.Set {
 		return h, err
 	}
+	h.FromAuthority = h.Profile.Auth == AuthOAuth && s.table.OfGrant(h.Profile.Problem)
 	h.Ends = h.Profile.Ends(anchors, h.OAuth.RefreshAt)
 	h.Notes = h.Profile.Notes(h.SignedIn, h.SentToday)
 	return h, nil

@@ -217,12 +217,13 @@ func updateWaiting(tx *store.Tx, w waiting) error {
 	return err
 }
 
-// sweepWaiting deletes what is over, and of a user's all but the newest.
+// sweepWaiting deletes what is over, and of a user's all but the newest: ids sort
+// by when they were made.
 func sweepWaiting(tx *store.Tx, userID string, keep int) error {
 	if _, err := tx.Exec(`DELETE FROM mail_consent WHERE expires_at <= $1`, store.Micros(tx.Now())); err != nil {
 		return err
 	}
 	_, err := tx.Exec(`DELETE FROM mail_consent WHERE user_id = $1 AND id NOT IN
-		(SELECT id FROM mail_consent WHERE user_id = $1 ORDER BY expires_at DESC, id DESC LIMIT $2)`, userID, keep)
+		(SELECT id FROM mail_consent WHERE user_id = $1 ORDER BY id DESC LIMIT $2)`, userID, keep)
 	return err
 }

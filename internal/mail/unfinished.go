@@ -2,6 +2,7 @@ package mail
 
 import (
 	"context"
+	"time"
 
 	"github.com/sealpost/sealpost/internal/actor"
 	"github.com/sealpost/sealpost/internal/fault"
@@ -9,15 +10,19 @@ import (
 	"github.com/sealpost/sealpost/internal/store"
 )
 
-// A sign-in that came to nothing keeps what was typed for it as long as one
-// that is under way, sealed and for the same person in the same session: a
-// client secret is shown once by who made it, and nobody types a form twice
-// because a consent was missing.
+// A sign-in that came to nothing keeps what was typed for it, sealed and for the
+// same person in the same session: a client secret is shown once by who made it,
+// and nobody types a form twice because a consent was missing.
+
+// unfinishedLife is for how long. Somebody else grants the consent in that time.
+const unfinishedLife = time.Hour
+
+var errNoUnfinished = fault.NotFound("What was typed for this sign-in is kept no more: for an hour, in the browser session in which it was begun. Nothing was changed. Begin again in the mail server settings.")
 
 // keepUnfinished keeps the settings of a sign-in that came to nothing.
 func (s *Service) keepUnfinished(tx *store.Tx, w waiting, n note) (err error) {
 	n.Access, n.Refresh, n.State, n.Nonce, n.Verifier = "", "", "", "", ""
-	w.stage, w.expires = stageDone, tx.Now().Add(consentLife)
+	w.stage, w.expires = stageDone, tx.Now().Add(unfinishedLife)
 	if w.sealed, err = s.sealNote(tx, w, n); err != nil {
 		return err
 	}
@@ -30,6 +35,9 @@ func (s *Service) unfinished(ctx context.Context, by actor.Actor, id string, b B
 	n, err := s.noted(ctx, by, id, stageDone, b)
 	if fault.Is(err, fault.KindNotFound) {
 		n, err = s.noted(ctx, by, id, stageDeciding, b)
+	}
+	if fault.Is(err, fault.KindNotFound) {
+		err = errNoUnfinished
 	}
 	if err != nil {
 		return Change{}, err
