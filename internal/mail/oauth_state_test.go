@@ -15,6 +15,7 @@ import (
 	"github.com/sealpost/sealpost/internal/fault"
 	"github.com/sealpost/sealpost/internal/mail"
 	"github.com/sealpost/sealpost/internal/mail/oauth"
+	"github.com/sealpost/sealpost/internal/mail/smtp"
 	"github.com/sealpost/sealpost/internal/mail/verdict"
 	"github.com/sealpost/sealpost/internal/secret"
 	"github.com/sealpost/sealpost/internal/store"
@@ -154,6 +155,34 @@ func TestAnApplicationSignsInWithoutAPerson(t *testing.T) {
 		c.Client.Value = secret.New(nextSecret)
 		o.refuse(admin, c, "client_secret")
 		o.open()
+	})
+}
+
+// Where nobody signs in, nobody is told to. What the authority says of a grant
+// does not prove a new secret there.
+func TestNothingOfAnApplicationIsMendedByASignIn(t *testing.T) {
+	eachOffice(t, func(o *office) {
+		o.save(o.app())
+		table, err := verdict.New()
+		o.must(err)
+		transport := o.open()
+		refused := &smtp.Error{Stage: smtp.StageAuth, Kind: smtp.KindReply, Code: 535, Enhanced: "5.7.3", Text: "Authentication unsuccessful", Bearer: true}
+		v := table.DecideFrom(refused, transport.Profile.Provider())
+		o.must(o.mail.Pause(o.t.Context(), mail.ProblemOf(transport, v, refused.Reply())))
+		if p := o.wantState(mail.Paused); p.Remedy != verdict.RemedySettings || !strings.Contains(p.Advice, "object ID") {
+			o.t.Errorf("the profile says %q: %s", p.Remedy, p.Advice)
+		}
+		o.ours.set(func() { o.ours.refusal = `{"error":"invalid_grant","error_description":"no"}` })
+		next := o.app()
+		next.Client.Value = secret.New(nextSecret)
+		if got := o.refuse(admin, next, "client_secret"); strings.Contains(strings.ToLower(got.Sentence), "sign in") {
+			o.t.Errorf("the new secret is refused with %q", got.Sentence)
+		}
+		o.clock.Advance(2 * time.Hour)
+		_, err = o.mail.Open(o.t.Context())
+		if p := o.wantProblem(err); p.Remedy != verdict.RemedySettings || strings.Contains(strings.ToLower(p.Reason+p.Advice), "sign in") {
+			o.t.Errorf("the problem is %+v", p)
+		}
 	})
 }
 

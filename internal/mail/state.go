@@ -38,9 +38,10 @@ func (s *stored) met(p Problem) {
 // ProblemOf makes a problem of a verdict on a transport; reply is what the
 // server said, or "".
 func ProblemOf(t Transport, v verdict.Verdict, reply string) Problem {
+	v = t.Profile.Means(v)
 	return Problem{
 		Revision: t.Profile.Revision, SecretVersion: t.SecretVersion,
-		Row: v.Row, Reason: v.Meaning, Advice: v.Mend, Command: t.Profile.Filled(v.Command), Reply: reply,
+		Row: v.Row, Reason: v.Meaning, Advice: v.Mend, Command: v.Command, Reply: reply,
 		Link: v.Link, Remedy: v.Remedy, Passing: v.Act == verdict.Retry, After: v.After,
 	}
 }

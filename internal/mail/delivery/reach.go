@@ -48,7 +48,7 @@ type repeated struct {
 // decide says what a failure means. One that the table has patience with is a
 // pause once it came so often in a row, of whichever letters.
 func (e *Engine) decide(t mail.Transport, failure *smtp.Error) verdict.Verdict {
-	v := e.table.DecideFrom(failure, t.Profile.Provider())
+	v := t.Profile.Means(e.table.DecideFrom(failure, t.Profile.Provider()))
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.repeated.row != v.Row {

@@ -547,7 +547,7 @@ func (t *test) letter(ctx context.Context, transport mail.Transport) ([]byte, Se
 // without being told.
 func (t *test) fail(err error) {
 	v := t.decide(err)
-	s := Step{State: Bad, Detail: v.Meaning, Advice: v.Mend, Command: t.draft.Profile.Filled(v.Command), Link: v.Link}
+	s := Step{State: Bad, Detail: v.Meaning, Advice: v.Mend, Command: v.Command, Link: v.Link}
 	var e *smtp.Error
 	if errors.As(err, &e) {
 		s.Key, s.Raw = keyOf(e.Stage), e.Reply()

@@ -34,8 +34,8 @@ func (t *test) authority(ctx context.Context) bool {
 	if err != nil {
 		s := Step{Key: StepAuthority, State: Bad, Took: time.Since(began), Detail: "The authority could not be asked.", Advice: "Look at its addresses in the settings."}
 		if e := (*oauth.Error)(nil); errors.As(err, &e) {
-			v := t.doctor.table.DecideGrant(e, full.Provider)
-			s.Detail, s.Advice, s.Command, s.Link, s.Raw = v.Meaning, v.Mend, t.draft.Profile.Filled(v.Command), v.Link, e.Said()
+			v := t.draft.Profile.Means(t.doctor.table.DecideGrant(e, full.Provider))
+			s.Detail, s.Advice, s.Command, s.Link, s.Raw = v.Meaning, v.Mend, v.Command, v.Link, e.Said()
 		}
 		t.end(s)
 		return false
@@ -71,7 +71,7 @@ func (t *test) token(took time.Duration) {
 
 // decide says what a failure of the server means.
 func (t *test) decide(err error) verdict.Verdict {
-	v := t.doctor.table.DecideFrom(err, t.draft.Profile.Provider())
+	v := t.draft.Profile.Means(t.doctor.table.DecideFrom(err, t.draft.Profile.Provider()))
 	var e *smtp.Error
 	if t.graph() && errors.As(err, &e) && (e.Stage == smtp.StageResolve || e.Stage == smtp.StageConnect) {
 		// The table knows ports of mail servers.

@@ -3,6 +3,7 @@ package profile
 import (
 	"net"
 	"net/netip"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -131,6 +132,16 @@ func (p Profile) SavedAnyway() bool {
 	return p.TestedAt.IsZero() && p.Kind != KindCapture && !p.WantsSignIn()
 }
 
+// Means returns a verdict on p as it is to be acted on: where an application
+// signs in, nobody is asked to, and the values of p stand in what is to be done.
+func (p Profile) Means(v verdict.Verdict) verdict.Verdict {
+	if !p.WantsSignIn() {
+		v = v.ForApplication()
+	}
+	v.Mend, v.Command = p.Filled(v.Mend), p.Filled(v.Command)
+	return v
+}
+
 // WantsSignIn tells that a person signs in once, at the provider.
 func (p Profile) WantsSignIn() bool {
 	return p.Auth == AuthOAuth && p.OAuth.Grant == oauth.Consent
@@ -200,10 +211,15 @@ func (p Profile) InClear() bool {
 	return p.Kind == KindSMTP && p.Security == smtp.None && p.Auth != AuthNone
 }
 
-// Filled puts a profile's values into a command that a person copies. What
-// could mean something to a shell is left to the person.
+// Filled puts a profile's values into a command that a person copies, or an
+// address that a person opens. What could mean something to a shell is left to
+// the person.
 func (p Profile) Filled(command string) string {
 	o := p.Authority()
+	authority := ""
+	if u, err := url.Parse(o.AuthorizeURL); err == nil {
+		authority = u.Host
+	}
 	mailbox, account := p.SenderAddress, ""
 	switch p.Auth {
 	case AuthTyped:
@@ -212,7 +228,7 @@ func (p Profile) Filled(command string) string {
 		mailbox, account = o.Mailbox, o.Mailbox
 	}
 	var pairs []string
-	for _, w := range []word{{"MAILBOX", mailbox}, {"SENDER", p.SenderAddress}, {"ACCOUNT", account}, {"TENANT", o.Tenant}, {"CLIENT_ID", o.ClientID}} {
+	for _, w := range []word{{"MAILBOX", mailbox}, {"SENDER", p.SenderAddress}, {"ACCOUNT", account}, {"TENANT", o.Tenant}, {"CLIENT_ID", o.ClientID}, {"AUTHORITY", authority}} {
 		if w.value != "" && !strings.ContainsAny(w.value[:1], "-@") && strings.Trim(w.value, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-_+@") == "" {
 			pairs = append(pairs, w.name, w.value)
 		}

@@ -1,11 +1,13 @@
 package profile_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/sealpost/sealpost/internal/mail/oauth"
 	"github.com/sealpost/sealpost/internal/mail/pace"
 	"github.com/sealpost/sealpost/internal/mail/profile"
+	"github.com/sealpost/sealpost/internal/mail/verdict"
 )
 
 func TestLettersLeaveAsFastAsTheProviderAllows(t *testing.T) {
@@ -51,6 +53,35 @@ func TestCommandsAreFilledIn(t *testing.T) {
 	} {
 		if got := tt.p.Filled(command); got != tt.want {
 			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
+		}
+	}
+}
+
+// What an administrator of the tenant opens to consent names tenant and client,
+// in the tenant's own cloud.
+func TestTheAddressOfAConsentIsFilledIn(t *testing.T) {
+	table, err := verdict.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused := table.DecideGrant(&oauth.Error{Stage: oauth.StageToken, Code: "access_denied", Numbers: []int{90094}, Status: 400}, oauth.Microsoft)
+	for _, tt := range []struct {
+		cloud string
+		grant oauth.Grant
+		host  string
+		// remedy is what ends it: nobody signs in for an application.
+		remedy verdict.Remedy
+	}{
+		{"global", oauth.Consent, "login.microsoftonline.com", verdict.RemedySignIn},
+		{"gcc_high", oauth.Consent, "login.microsoftonline.us", verdict.RemedySignIn},
+		{"global", oauth.Application, "login.microsoftonline.com", verdict.RemedySettings},
+	} {
+		p := profile.Profile{Kind: profile.KindMicrosoft, Auth: profile.AuthOAuth, OAuth: profile.OAuth{Settings: oauth.Settings{
+			Provider: oauth.Microsoft, Cloud: tt.cloud, Grant: tt.grant, Tenant: "example.org", ClientID: "c-1",
+		}}}
+		got := p.Means(refused)
+		if want := "https://" + tt.host + "/example.org/adminconsent?client_id=c-1"; !strings.Contains(got.Mend, want) || got.Remedy != tt.remedy || !strings.HasSuffix(got.Command, " c-1") {
+			t.Errorf("%s, %s: %+v, want %s", tt.cloud, tt.grant, got, want)
 		}
 	}
 }

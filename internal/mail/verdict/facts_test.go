@@ -152,7 +152,7 @@ func TestRepliesOfOthers(t *testing.T) {
 func TestRepliesToATokenAreAboutTokens(t *testing.T) {
 	const auth, mail, content = smtp.StageAuth, smtp.StageMail, smtp.StageContent
 	checkTokens(t, "smtp.office365.com", []fact{
-		{auth, "535 5.7.3 Authentication unsuccessful [AM0PR02CA0001.eurprd02.prod.outlook.com 2026-03-01T09:00:00.000Z 08DE77]", Pause, "object ID under Enterprise applications"},
+		{auth, "535 5.7.3 Authentication unsuccessful [AM0PR02CA0001.eurprd02.prod.outlook.com 2026-03-01T09:00:00.000Z 08DE77]", Pause, "the mailbox itself, not a shared one"},
 		{auth, "535 5.7.3 Authentication unsuccessful", Pause, "up to an hour"},
 		{auth, "535 5.7.139 Authentication unsuccessful, SmtpClientAuthentication is disabled for the Tenant. Visit https://aka.ms/smtp_auth_disabled", Pause, "Allow authenticated SMTP"},
 		{auth, "535 5.7.139 Authentication unsuccessful, SmtpClientAuthentication is disabled for the Mailbox.", Pause, "Allow authenticated SMTP"},
@@ -222,6 +222,53 @@ func TestRemediesAndPatience(t *testing.T) {
 		e.Bearer = tt.bearer
 		if got := tab.Decide(e, tt.host); got.Remedy != tt.want || got.Patience != tt.patience {
 			t.Errorf("%s from %s with a token %v: %+v, want %q after %d", tt.reply, tt.host, tt.bearer, got, tt.want, tt.patience)
+		}
+	}
+}
+
+// Nobody can sign in for an application: whatever would want that of a person
+// is mended in the settings or at the provider, and says so.
+func TestAnApplicationIsNeverToldToSignIn(t *testing.T) {
+	tab := table(t)
+	want := func(id string, a advice) {
+		t.Helper()
+		v := a.verdict(id)
+		got := v.ForApplication()
+		text := strings.ToLower(got.Meaning + " " + got.Mend)
+		for _, word := range []string{"sign in again", "who signed in", "sign in with the"} {
+			if strings.Contains(text, word) && v.Remedy == RemedySignIn {
+				t.Errorf("%s: an application is told %q", id, text)
+			}
+		}
+		if got.Remedy == RemedySignIn || got.Act != v.Act || got.Row != v.Row || got.Command != v.Command {
+			t.Errorf("%s becomes %+v", id, got)
+		}
+		if v.Remedy != RemedySignIn && got != v {
+			t.Errorf("%s needs no sign-in and becomes %+v", id, got)
+		}
+	}
+	for _, r := range tab.rows {
+		want(r.id, r.advice)
+	}
+	for _, g := range tab.grants {
+		want(g.id, g.advice)
+	}
+	for _, tt := range []struct {
+		reply string
+		stage smtp.Stage
+		host  string
+		mend  string
+	}{
+		{"535 5.7.3 no", smtp.StageAuth, "smtp.office365.com", "object ID under Enterprise applications"},
+		{"554 5.2.252 SendAsDenied", smtp.StageContent, "smtp.office365.com", "sender's own mailbox"},
+		{"535 5.7.8 no", smtp.StageAuth, "smtp.gmail.com", "client ID of the service account"},
+		{"535 5.7.8 no", smtp.StageAuth, "mail.example.org", "right of the application on the mailbox"},
+		{"599 what", smtp.StageAuth, "mail.example.org", "right of the application on the mailbox"},
+	} {
+		e := reply(tt.stage, tt.reply)
+		e.Bearer = true
+		if got := tab.Decide(e, tt.host).ForApplication(); got.Remedy != RemedySettings || !strings.Contains(got.Mend, tt.mend) {
+			t.Errorf("%s from %s: %+v, want %q", tt.reply, tt.host, got, tt.mend)
 		}
 	}
 }

@@ -61,8 +61,11 @@ type Verdict struct {
 	// that a pause does not wait for a second letter to be refused.
 	Known bool
 	// Meaning is one plain sentence, Mend the one most likely thing to do, and
-	// Command what to type for it elsewhere, if there is such a thing.
+	// Command what to type or open for it elsewhere, if there is such a thing.
 	Meaning, Mend, Command string
+	// Application is what to do in place of Mend where an application signs in,
+	// or "": see [Verdict.ForApplication].
+	Application string
 	// Link is the vendor's page about the failure, or "".
 	Link string
 	// Row is the id in the table, or the name of the class it fell to.
@@ -94,10 +97,29 @@ type advice struct {
 	remedy                 Remedy
 	after                  time.Duration
 	meaning, mend, command string
+	// application is what to do where nobody signs in; see Verdict.
+	application string
 }
 
 func (a advice) verdict(row string) Verdict {
-	return Verdict{Act: a.act, Remedy: a.remedy, After: a.after, Meaning: a.meaning, Mend: a.mend, Command: a.command, Row: row}
+	return Verdict{Act: a.act, Remedy: a.remedy, After: a.after, Meaning: a.meaning, Mend: a.mend, Command: a.command, Application: a.application, Row: row}
+}
+
+// ForApplication returns the verdict for settings with which an application or
+// a service account signs in. There is no person who could sign in again: what
+// would end with that is to be mended in the settings or at the provider.
+func (v Verdict) ForApplication() Verdict {
+	switch {
+	case v.Remedy != RemedySignIn:
+		return v
+	case v.Application != "":
+		v.Mend = v.Application
+	default:
+		v.Meaning = "The authority lets the application have no token, or none for this."
+		v.Mend = "Check tenant, client ID and what proves the client in the mail server settings, and the rights of the application at the provider."
+	}
+	v.Remedy = RemedySettings
+	return v
 }
 
 // Table decides. It is read-only and safe for use by several goroutines.
@@ -109,7 +131,7 @@ type Table struct {
 // New reads the tables. An error means that one of them is broken.
 func New() (*Table, error) {
 	t := &Table{}
-	err := eachLine("replies.tsv", replies, 14, func(f []string) error {
+	err := eachLine("replies.tsv", replies, 15, func(f []string) error {
 		r, err := readRow(f)
 		t.rows = append(t.rows, r)
 		return err
@@ -117,7 +139,7 @@ func New() (*Table, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = eachLine("grants.tsv", grants, 11, func(f []string) error {
+	err = eachLine("grants.tsv", grants, 12, func(f []string) error {
 		g, err := readGrant(f)
 		t.grants = append(t.grants, g)
 		return err
@@ -165,7 +187,7 @@ func readRow(f []string) (row, error) {
 }
 
 func readAdvice(act, remedy, after string, texts []string) (advice, error) {
-	a := advice{act: Act(act), remedy: Remedy(remedy), meaning: texts[0], mend: texts[1], command: texts[2]}
+	a := advice{act: Act(act), remedy: Remedy(remedy), meaning: texts[0], mend: texts[1], command: texts[2], application: texts[3]}
 	minutes, err := number(after)
 	a.after = time.Duration(minutes) * time.Minute
 	switch {
@@ -173,6 +195,8 @@ func readAdvice(act, remedy, after string, texts []string) (advice, error) {
 		return a, err
 	case a.act != Retry && a.act != Pause && a.act != Fail:
 		return a, fmt.Errorf("unknown act %q", a.act)
+	case a.application != "" && a.remedy != RemedySignIn && a.remedy != RemedySettings:
+		return a, errors.New("an application has advice of its own only where a person would sign in, or change settings")
 	case a.remedy != RemedyNone && a.remedy != RemedySignIn && a.remedy != RemedySettings, a.remedy != RemedyNone && a.act != Pause:
 		return a, fmt.Errorf("the remedy %q does not go with %s", a.remedy, a.act)
 	}
@@ -335,7 +359,7 @@ func replyClass(e *smtp.Error) Verdict {
 		return Verdict{Act: Pause, Meaning: "The server does not take mail from this sender.", Mend: "Check the sender's address, and whether the server wants a sign-in.", Row: "class-5xx-mail"}
 	case smtp.StageAuth:
 		if e.Bearer {
-			return Verdict{Act: Pause, Remedy: RemedySignIn, Meaning: "The server refuses the token.", Mend: "Sign in again with the account that may send here.", Row: "class-5xx-auth-token"}
+			return Verdict{Act: Pause, Remedy: RemedySignIn, Meaning: "The server refuses the token.", Mend: "Sign in again with the account that may send here.", Application: "Check the right of the application on the mailbox, and that the scopes are those for sending mail.", Row: "class-5xx-auth-token"}
 		}
 		return Verdict{Act: Pause, Remedy: RemedySettings, Meaning: "The server refuses the sign-in.", Mend: "Check user name and password.", Row: "class-5xx-auth"}
 	case smtp.StageTLS:
