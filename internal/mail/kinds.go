@@ -1,8 +1,12 @@
 package mail
 
-import "github.com/sealpost/sealpost/internal/mail/profile"
+import (
+	"github.com/sealpost/sealpost/internal/mail/consent"
+	"github.com/sealpost/sealpost/internal/mail/profile"
+)
 
-// What a profile is, stands in package profile. These are its words for
+// What a profile is, stands in package profile, and how people come back from an
+// authority in package consent. These are their words for
 // everybody who deals with the service.
 type (
 	Profile      = profile.Profile
@@ -17,6 +21,7 @@ type (
 	Candidate    = profile.Candidate
 	End          = profile.End
 	Preset       = profile.Preset
+	Browser      = consent.Browser
 )
 
 // The kinds of mail servers, the ways to sign in, the states, the ways of
@@ -51,6 +56,10 @@ const (
 
 // EndKinds returns all things that end.
 func EndKinds() []profile.EndKind { return profile.EndKinds() }
+
+// RedirectURI is the address that an authority sends people back to, as it
+// must be registered there.
+func RedirectURI(accessURL, path string) string { return consent.RedirectURI(accessURL, path) }
 
 // Presets returns the providers in the order in which a form offers them.
 func Presets() []Preset { return profile.Presets() }

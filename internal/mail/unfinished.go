@@ -6,6 +6,7 @@ import (
 
 	"github.com/sealpost/sealpost/internal/actor"
 	"github.com/sealpost/sealpost/internal/fault"
+	"github.com/sealpost/sealpost/internal/mail/consent"
 	"github.com/sealpost/sealpost/internal/secret"
 	"github.com/sealpost/sealpost/internal/store"
 )
@@ -20,21 +21,21 @@ const unfinishedLife = time.Hour
 var errNoUnfinished = fault.NotFound("What was typed for this sign-in is kept no more: for an hour, in the browser session in which it was begun. Nothing was changed. Begin again in the mail server settings.")
 
 // keepUnfinished keeps the settings of a sign-in that came to nothing.
-func (s *Service) keepUnfinished(tx *store.Tx, w waiting, n note) (err error) {
+func (s *Service) keepUnfinished(tx *store.Tx, w consent.Waiting, n consent.Note) (err error) {
 	n.Access, n.Refresh, n.State, n.Nonce, n.Verifier = "", "", "", "", ""
-	w.stage, w.expires = stageDone, tx.Now().Add(unfinishedLife)
-	if w.sealed, err = s.sealNote(tx, w, n); err != nil {
+	w.Stage, w.Expires = consent.Done, tx.Now().Add(unfinishedLife)
+	if err = w.Seal(tx, s.keys, n); err != nil {
 		return err
 	}
-	return updateWaiting(tx, w)
+	return consent.Update(tx, w)
 }
 
 // unfinished returns the settings of a sign-in that came to nothing, or that
 // waits for a decision.
 func (s *Service) unfinished(ctx context.Context, by actor.Actor, id string, b Browser) (Change, error) {
-	n, err := s.noted(ctx, by, id, stageDone, b)
+	n, err := s.noted(ctx, by, id, consent.Done, b)
 	if fault.Is(err, fault.KindNotFound) {
-		n, err = s.noted(ctx, by, id, stageDeciding, b)
+		n, err = s.noted(ctx, by, id, consent.Deciding, b)
 	}
 	if fault.Is(err, fault.KindNotFound) {
 		err = errNoUnfinished
