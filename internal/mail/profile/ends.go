@@ -116,7 +116,8 @@ func (p Profile) Notes(signedIn bool, sentToday int) []string {
 	note(p.InClear(), "The password travels in clear: everybody on the way to the mail server can read it.")
 	note(!p.InClear() && p.Exposed(), "Letters and the links in them travel in clear. Choose TLS or SSL if the server offers it.")
 	byPassword := p.Kind == KindSMTP && (p.Auth == AuthTyped || p.Auth == AuthAccount)
-	note(byPassword && p.Microsoft(), "Microsoft switches off the sign-in with a password by default at the end of December 2026. Choose Microsoft Exchange Online as the mail server to sign in with OAuth 2.0 instead.")
+	note(byPassword && p.highVolume(), "Microsoft takes passwords for High Volume Email until September 2028. Move to OAuth 2.0 before.")
+	note(byPassword && p.mailbox(), "Microsoft switches off the sign-in with a password by default at the end of December 2026. Choose Microsoft Exchange Online as the mail server to sign in with OAuth 2.0 instead.")
 	o := p.OAuth
 	note(p.Auth == AuthOAuth && o.Provider != oauth.Google && o.HasCredential() && o.SecretEnds.IsZero(), "Nobody knows here when the "+o.SecretName()+" ends. Type its end in the settings, so that Sealpost reminds you before.")
 	note(p.SavedAnyway(), "These settings were saved without a passed test.")

@@ -148,17 +148,23 @@ func (p Profile) WantsSignIn() bool {
 }
 
 // Limits returns how fast letters leave: what was typed, and else what the
-// provider of the mailbox allows, with room to spare. Exchange Online takes 3
-// connections, 30 messages a minute and 10,000 recipients a day; Google
-// Workspace 2,000 recipients a day.
+// provider of the mailbox allows, with room to spare. A mailbox of Exchange
+// Online takes 3 connections, 30 messages a minute and 10,000 recipients a day,
+// one of Google Workspace 2,000 recipients a day and its relay 10,000. Servers
+// of theirs that are no mailboxes have other limits, far beyond what Sealpost
+// sends: connectors, the way to the organisation's own recipients, and High
+// Volume Email.
 func (p Profile) Limits() pace.Limits {
 	l := pace.Limits{Connections: 2}
+	host := strings.ToLower(p.Host)
 	switch {
 	case p.Kind == KindCapture:
 		return pace.Limits{}
-	case p.Microsoft():
+	case p.mailbox():
 		l.PerMinute, l.PerDay = 25, 10000
-	case p.google():
+	case p.Kind == KindSMTP && host == "smtp-relay.gmail.com":
+		l.PerDay = 10000
+	case p.Kind == KindSMTP && (host == "smtp.gmail.com" || p.Auth == AuthOAuth && p.OAuth.Provider == oauth.Google):
 		l.PerDay = 2000
 	}
 	if p.Pace.Connections > 0 {
@@ -173,8 +179,27 @@ func (p Profile) Limits() pace.Limits {
 	return l
 }
 
-// Microsoft tells that the mailbox is one of Microsoft's.
-func (p Profile) Microsoft() bool {
+// mailbox tells that letters leave through a mailbox of Microsoft's. A server
+// that Microsoft does not document is taken for one where the settings say that
+// it is Exchange Online.
+func (p Profile) mailbox() bool {
+	switch strings.ToLower(p.Host) {
+	case "smtp.office365.com", "smtp-legacy.office365.com", "smtp.office365.us", "outlook-dod.office365.us",
+		"smtp.partner.outlook.cn", "partner.outlook.cn", "smtp-mail.outlook.com":
+		return p.Kind != KindCapture
+	}
+	return p.Kind == KindMicrosoft && !p.highVolume() && !strings.HasSuffix(strings.ToLower(p.Host), ".mail.protection.outlook.com")
+}
+
+// highVolume tells Microsoft's High Volume Email, which is for recipients of the
+// organisation and has rules of its own.
+func (p Profile) highVolume() bool {
+	host := strings.ToLower(p.Host)
+	return p.Kind != KindCapture && (host == "smtp.hve.mx.microsoft" || host == "smtp-hve.office365.com")
+}
+
+// microsoft tells that the server is one of Microsoft's.
+func (p Profile) microsoft() bool {
 	return p.Kind == KindMicrosoft || p.Kind == KindSMTP && verdict.Provider(p.Host) == "microsoft"
 }
 
@@ -186,7 +211,7 @@ func (p Profile) google() bool {
 // is "". The settings know it where the host has a name of its own.
 func (p Profile) Provider() string {
 	switch {
-	case p.Microsoft():
+	case p.microsoft():
 		return "microsoft"
 	case p.google():
 		return "google"

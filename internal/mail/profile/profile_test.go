@@ -7,10 +7,12 @@ import (
 	"github.com/sealpost/sealpost/internal/mail/oauth"
 	"github.com/sealpost/sealpost/internal/mail/pace"
 	"github.com/sealpost/sealpost/internal/mail/profile"
+	"github.com/sealpost/sealpost/internal/mail/smtp"
 	"github.com/sealpost/sealpost/internal/mail/verdict"
 )
 
 func TestLettersLeaveAsFastAsTheProviderAllows(t *testing.T) {
+	mailbox := pace.Limits{Connections: 2, PerMinute: 25, PerDay: 10000}
 	for _, tt := range []struct {
 		name string
 		p    profile.Profile
@@ -18,6 +20,18 @@ func TestLettersLeaveAsFastAsTheProviderAllows(t *testing.T) {
 	}{
 		{"Exchange Online", profile.Profile{Kind: profile.KindMicrosoft, Host: "any.example"}, pace.Limits{Connections: 2, PerMinute: 25, PerDay: 10000}},
 		{"Exchange Online with a password", profile.Profile{Kind: profile.KindSMTP, Host: "smtp.office365.com"}, pace.Limits{Connections: 2, PerMinute: 25, PerDay: 10000}},
+		{"Exchange Online for the US government", profile.Profile{Kind: profile.KindSMTP, Host: "SMTP.office365.us"}, mailbox},
+		{"Exchange Online for the US military", profile.Profile{Kind: profile.KindSMTP, Host: "outlook-dod.office365.us"}, mailbox},
+		{"Exchange Online in China", profile.Profile{Kind: profile.KindSMTP, Host: "smtp.partner.outlook.cn"}, mailbox},
+		{"Exchange Online in China, as others call it", profile.Profile{Kind: profile.KindSMTP, Host: "partner.outlook.cn"}, mailbox},
+		{"Exchange Online for old clients", profile.Profile{Kind: profile.KindSMTP, Host: "smtp-legacy.office365.com"}, mailbox},
+		{"outlook.com", profile.Profile{Kind: profile.KindSMTP, Host: "smtp-mail.outlook.com"}, mailbox},
+		{"a connector", profile.Profile{Kind: profile.KindSMTP, Host: "example-org.mail.protection.outlook.com"}, pace.Limits{Connections: 2}},
+		{"High Volume Email", profile.Profile{Kind: profile.KindSMTP, Host: "smtp.hve.mx.microsoft"}, pace.Limits{Connections: 2}},
+		{"High Volume Email by its old name", profile.Profile{Kind: profile.KindSMTP, Host: "smtp-hve.office365.com"}, pace.Limits{Connections: 2}},
+		{"High Volume Email with a token", profile.Profile{Kind: profile.KindMicrosoft, Host: "smtp.hve.mx.microsoft"}, pace.Limits{Connections: 2}},
+		{"Google's relay", profile.Profile{Kind: profile.KindSMTP, Host: "smtp-relay.gmail.com"}, pace.Limits{Connections: 2, PerDay: 10000}},
+		{"Google's relay with a token", profile.Profile{Kind: profile.KindSMTP, Host: "smtp-relay.gmail.com", Auth: profile.AuthOAuth, OAuth: profile.OAuth{Settings: oauth.Settings{Provider: oauth.Google}}}, pace.Limits{Connections: 2, PerDay: 10000}},
 		{"Google", profile.Profile{Kind: profile.KindSMTP, Host: "smtp.gmail.com"}, pace.Limits{Connections: 2, PerDay: 2000}},
 		{"Google by its tokens", profile.Profile{Kind: profile.KindSMTP, Host: "any.example", Auth: profile.AuthOAuth, OAuth: profile.OAuth{Settings: oauth.Settings{Provider: oauth.Google}}}, pace.Limits{Connections: 2, PerDay: 2000}},
 		{"a relay", profile.Profile{Kind: profile.KindSMTP, Host: "mail.example.org"}, pace.Limits{Connections: 2}},
@@ -82,6 +96,36 @@ func TestTheAddressOfAConsentIsFilledIn(t *testing.T) {
 		got := p.Means(refused)
 		if want := "https://" + tt.host + "/example.org/adminconsent?client_id=c-1"; !strings.Contains(got.Mend, want) || got.Remedy != tt.remedy || !strings.HasSuffix(got.Command, " c-1") {
 			t.Errorf("%s, %s: %+v, want %s", tt.cloud, tt.grant, got, want)
+		}
+	}
+}
+
+// Each server of Microsoft's says goodbye to passwords in its own time, and
+// connectors, which know none, never.
+func TestWhoIsToldOfTheEndOfPasswords(t *testing.T) {
+	for _, tt := range []struct {
+		host, want string
+		auth       profile.AuthKind
+	}{
+		{"smtp.office365.com", "December 2026", profile.AuthTyped},
+		{"smtp.office365.us", "December 2026", profile.AuthAccount},
+		{"smtp.hve.mx.microsoft", "September 2028", profile.AuthTyped},
+		{"smtp-hve.office365.com", "September 2028", profile.AuthTyped},
+		{"example-org.mail.protection.outlook.com", "", profile.AuthTyped},
+		{"smtp.office365.com", "", profile.AuthNone},
+		{"mail.example.org", "", profile.AuthTyped},
+	} {
+		p := profile.Profile{Kind: profile.KindSMTP, Host: tt.host, Security: smtp.STARTTLS, Auth: tt.auth}
+		told := ""
+		for _, n := range p.Notes(false, 0) {
+			for _, when := range []string{"December 2026", "September 2028"} {
+				if strings.Contains(n, when) {
+					told += when
+				}
+			}
+		}
+		if told != tt.want {
+			t.Errorf("%s, signed in by %s: told of %q, want %q", tt.host, tt.auth, told, tt.want)
 		}
 	}
 }
