@@ -92,16 +92,29 @@ func (o *OAuth) proof() (Ref, string) {
 
 // byToken fills in how tokens are got. ok is false where something is wrong
 // with the file.
-func (m *maker) byToken(o *OAuth, c *mail.Change) (ok bool) {
+func (m *maker) byToken(o *OAuth, have mail.Profile, c *mail.Change) (ok bool) {
 	ref, key := o.proof()
 	proof, ok := m.secret(oauthKey+"."+key, ref)
 	c.Auth, c.OAuth = mail.AuthOAuth, o.settings(c.Kind == mail.KindMicrosoft)
+	if c.OAuth.Mailbox == "" && sameSignIn(have, *c) {
+		// An administrator may have accepted on the page that another mailbox
+		// signs in, as it is with a shared one. Taken back, its tokens would go.
+		c.OAuth.Mailbox = have.OAuth.Mailbox
+	}
 	// Nobody can sign in at the provider here.
 	c.SignInLater = true
 	if ref != "" {
 		c.Client = mail.Password{Action: mail.Replace, Value: proof}
 	}
 	return ok
+}
+
+// sameSignIn tells that a mailbox signs in for the same sender, at the same
+// directory and for the same client as before.
+func sameSignIn(have mail.Profile, c mail.Change) bool {
+	a, b := have.OAuth, c.OAuth
+	return have.WantsSignIn() && b.Grant == oauth.Consent && strings.EqualFold(have.SenderAddress, c.SenderAddress) &&
+		a.Provider == b.Provider && strings.EqualFold(a.Tenant, b.Tenant) && a.ClientID == b.ClientID
 }
 
 // oauthPlace returns where in the file a field of the tokens stands, and ""

@@ -89,6 +89,44 @@ func TestExchangeOnlineWaitsForItsSignIn(t *testing.T) {
 	})
 }
 
+// Who accepted on the page that another mailbox signs in does not lose that
+// with the next run of a file that knows nothing of it.
+func TestAnAcceptedMailboxStays(t *testing.T) {
+	each(t, func(r *rig) {
+		s := secrets{"env:CLIENT_SECRET": []byte("canary-1")}
+		with := strings.Replace(exchange, "secret_ends: 2028-11-30", "secret_ends: 2028-11-30\n      mailbox: robot@example.org", 1)
+		r.apply(with, s)
+		r.settled(exchange, s)
+		file := strings.Replace(exchange, "sender: {address: vault@example.org}", "sender: {address: vault@example.org, name: Vault}", 1)
+		if got := strings.Join(r.apply(file, s), "\n"); strings.Contains(got, "mailbox:") {
+			r.t.Errorf("another name of the sender: %s", got)
+		}
+		for _, change := range [][2]string{{"vault@example.org", "another@example.org"}, {client, tenant}, {tenant, client}} {
+			r.apply(with, s)
+			got := strings.Join(r.apply(strings.Replace(exchange, change[0], change[1], 1), s), "\n")
+			if p, _, err := r.Mail.Active(r.ctx()); err != nil || p.OAuth.Mailbox != "" || !strings.Contains(got, "mailbox: robot@example.org") {
+				r.t.Errorf("%s in place of %s keeps the mailbox %q: %v\n%s", change[1], change[0], p.OAuth.Mailbox, err, got)
+			}
+		}
+	})
+}
+
+// A mail server that a person stopped stays so, and who runs the command is
+// told that a sign-in is wanting all the same.
+func TestAStoppedMailServerWantsItsSignIn(t *testing.T) {
+	each(t, func(r *rig) {
+		s := secrets{"env:CLIENT_SECRET": []byte("canary-1")}
+		r.apply(exchange, s)
+		r.must(r.Mail.Stop(r.ctx(), root, "maintenance"))
+		got := strings.Join(r.apply(strings.Replace(exchange, "vault@example.org", "another@example.org", 1), s), "\n")
+		p, _, err := r.Mail.Active(r.ctx())
+		r.must(err)
+		if p.State != mail.Stopped || !strings.Contains(got, "mail is stopped, and somebody has to sign in at the provider") {
+			r.t.Errorf("%s: %s", p.State, got)
+		}
+	})
+}
+
 // Nobody signs in where the application does: the profile is saved without a
 // test and works.
 func TestSignInsWithoutAPerson(t *testing.T) {

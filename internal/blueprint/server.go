@@ -34,7 +34,7 @@ func (m *maker) server(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	account, ok, err := m.signIn(ctx, spec, &c)
+	account, ok, err := m.signIn(ctx, spec, have, &c)
 	if err != nil || !ok || !trusted {
 		return err
 	}
@@ -61,15 +61,31 @@ func (m *maker) server(ctx context.Context) error {
 			c.AccountID = m.plan.accounts[account]
 		}
 		saved, err := m.Mail.Save(ctx, m.by, c)
-		if err == nil && saved.State == mail.Paused {
-			return []string{"mail is paused until somebody signs in at the provider: press Sign in again on the settings page, /admin/settings/mail"}, nil
+		if err != nil {
+			return nil, err
 		}
-		if err == nil && saved.SavedAnyway() {
-			return []string{"saved without a test: run sealpost mail test, or test it on the settings page"}, nil
-		}
-		return nil, err
+		return m.afterwards(ctx, saved)
 	})
 	return nil
+}
+
+// afterwards tells what is left to do for a mail server that was saved.
+func (m *maker) afterwards(ctx context.Context, saved mail.Profile) ([]string, error) {
+	if saved.WantsSignIn() {
+		h, err := m.Mail.Health(ctx, m.by)
+		switch {
+		case err != nil:
+			return nil, err
+		case saved.State == mail.Paused:
+			return []string{"mail is paused until somebody signs in at the provider: press Sign in again on the settings page, /admin/settings/mail"}, nil
+		case !h.SignedIn:
+			return []string{"mail is stopped, and somebody has to sign in at the provider before it is resumed: on the settings page, /admin/settings/mail"}, nil
+		}
+	}
+	if saved.SavedAnyway() {
+		return []string{"saved without a test: run sealpost mail test, or test it on the settings page"}, nil
+	}
+	return nil, nil
 }
 
 // change returns the profile that the file describes, but for what has to be
@@ -166,7 +182,7 @@ func (m *maker) distrust(ctx context.Context, spec *Mail, c *mail.Change) (lines
 
 // signIn fills in how the server is signed in to. It returns the key of an
 // account where one is used; ok is as in certificates.
-func (m *maker) signIn(ctx context.Context, spec *Mail, c *mail.Change) (account string, ok bool, err error) {
+func (m *maker) signIn(ctx context.Context, spec *Mail, have mail.Profile, c *mail.Change) (account string, ok bool, err error) {
 	a := spec.Authentication
 	switch {
 	case a == nil:
@@ -177,7 +193,7 @@ func (m *maker) signIn(ctx context.Context, spec *Mail, c *mail.Change) (account
 		c.AccountID = m.plan.accounts[account]
 		return account, account != "", err
 	case a.OAuth != nil:
-		return "", m.byToken(a.OAuth, c), nil
+		return "", m.byToken(a.OAuth, have, c), nil
 	}
 	password, ok := m.secret("mail.authentication.password", a.Password)
 	c.Auth, c.Username = mail.AuthTyped, a.User
