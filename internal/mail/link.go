@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/sealpost/sealpost/internal/fault"
+	"github.com/sealpost/sealpost/internal/mail/consent"
 	"github.com/sealpost/sealpost/internal/mail/graph"
 	"github.com/sealpost/sealpost/internal/mail/oauth"
 	"github.com/sealpost/sealpost/internal/mail/profile"
@@ -73,7 +74,10 @@ func linked[T Link](link T, err error) (Link, error) {
 func (s *Service) signIn(t *Transport, d Draft, a token.Access) {
 	p := d.Profile
 	t.SecretVersion, t.bearer, t.source = a.Version, a.Token, d.source()
-	t.SignedIn = SignedIn{Who: p.User(a.Who), Expires: a.Expires, Scopes: a.Scopes}
+	t.SignedIn = SignedIn{
+		Who: p.User(a.Who), Expires: a.Expires, Scopes: a.Scopes,
+		SendAsApp: p.OAuth.Provider == oauth.Microsoft && p.OAuth.Grant == oauth.Application && oauth.HasRole(a.Token, oauth.SendAsApp),
+	}
 	if p.OAuth.Via == ViaGraph {
 		t.graph = s.client.HTTP()
 		return
@@ -145,8 +149,12 @@ func (s *Service) Reach(ctx context.Context, d Draft) (tls.ConnectionState, erro
 
 // KeepAlive uses what signs in to the provider once a day, so that it does not
 // end for want of use while no mail leaves. Where it has ended, mail is paused,
-// before a letter meets that.
+// before a letter meets that. What sign-ins left that are over is forgotten here,
+// since it holds secrets.
 func (s *Service) KeepAlive(ctx context.Context) error {
+	if err := s.db.Update(ctx, consent.Sweep); err != nil {
+		return err
+	}
 	d, _, err := s.current(ctx)
 	if fault.Is(err, fault.KindNotFound) {
 		return nil

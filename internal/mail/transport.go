@@ -56,6 +56,9 @@ type SignedIn struct {
 	Expires time.Time
 	// Scopes are those granted, where the authority named them.
 	Scopes string
+	// SendAsApp tells that Microsoft's token for an application names the
+	// permission oauth.SendAsApp.
+	SendAsApp bool
 }
 
 // Key names what a connection was made with. One that was made with another

@@ -65,7 +65,14 @@ func (t *test) token(took time.Duration) {
 	if in.Scopes != "" {
 		words = append(words, "Scopes: "+in.Scopes+".")
 	}
-	t.end(Step{Key: StepToken, State: OK, Detail: strings.Join(words, " "), Took: took})
+	s := Step{Key: StepToken, State: OK, Detail: strings.Join(words, " "), Took: took}
+	if in.SendAsApp {
+		// Exchange looks at the older rights as soon as the token names the
+		// permission, and at none of RBAC for Applications then.
+		s.State = Warn
+		s.Advice = "The application has the permission " + oauth.SendAsApp + " in Entra, so that Exchange wants the older right on the mailbox (Add-MailboxPermission). If you use RBAC for Applications, remove that permission from the app registration: with it the role does not count."
+	}
+	t.end(s)
 	t.begin()
 }
 

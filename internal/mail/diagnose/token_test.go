@@ -84,7 +84,7 @@ func TestTokensAreShownAndNeverTold(t *testing.T) {
 	}{
 		{
 			"an application over SMTP", func(*tokens) mail.Change { return app(nil) },
-			"authority:ok token:ok resolve:ok connect:ok greeting:ok tls:ok hello:ok signin:ok sender:ok recipient:ok mail:ok",
+			"authority:ok token:warn resolve:ok connect:ok greeting:ok tls:ok hello:ok signin:ok sender:ok recipient:ok mail:ok",
 			"Reach Microsoft", "For " + oauthtest.Alerts + ". Tenant " + oauthtest.Contoso + ". Good for 75 minutes.", "exchange",
 		},
 		{
@@ -127,6 +127,38 @@ func TestTokensAreShownAndNeverTold(t *testing.T) {
 	}
 }
 
+// Exchange looks at the older rights of an application, and at no role of its
+// own, once the token names Entra's permission. Who gave both learns it from the
+// test; who gave one is told nothing of it.
+func TestThePermissionThatOutdoesTheRoleIsWarnedOf(t *testing.T) {
+	for _, tt := range []struct {
+		what          string
+		roles, scoped []string
+		full          []string
+		want          string
+	}{
+		{"the permission beside a role", []string{"SMTP.SendAsApp"}, []string{oauthtest.Alerts}, nil, "warn"},
+		{"the permission with its rights", []string{"SMTP.SendAsApp"}, nil, []string{oauthtest.Alerts}, "warn"},
+		{"a role alone", nil, []string{oauthtest.Alerts}, nil, "ok"},
+	} {
+		t.Run(tt.what, func(t *testing.T) {
+			r := withTokens(t)
+			a := r.stand.App(oauthtest.ClientID)
+			a.Roles, a.Scoped, a.FullAccess = tt.roles, tt.scoped, tt.full
+			r.stand.PutApp(a)
+			report := r.run(t.Context(), app(nil))
+			got := step(t, report, diagnose.StepToken)
+			if string(got.State) != tt.want || (tt.want == "warn") != strings.Contains(got.Advice, "RBAC for Applications") {
+				t.Errorf("the token: %s, %q", got.State, got.Advice)
+			}
+			if bad := tt.full == nil && tt.roles != nil; report.Passed == bad {
+				t.Errorf("passed %v: %s", report.Passed, states(report))
+			}
+			r.keepsQuiet(report)
+		})
+	}
+}
+
 // keepsQuiet looks for what must not be in a report: the stand-in's tokens and
 // what proves the client.
 func (r *tokens) keepsQuiet(report diagnose.Report) {
@@ -142,7 +174,7 @@ func (r *tokens) keepsQuiet(report diagnose.Report) {
 // Each way in which tokens go wrong ends at its step with what it means, what
 // to do and the ids that support asks for.
 func TestFailuresOfTokens(t *testing.T) {
-	const before = "authority:ok token:ok resolve:ok connect:ok greeting:ok tls:ok hello:ok "
+	const before = "authority:ok token:warn resolve:ok connect:ok greeting:ok tls:ok hello:ok "
 	for _, tt := range []struct {
 		what   string
 		rig    func(r *tokens)
