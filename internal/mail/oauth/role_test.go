@@ -9,7 +9,9 @@ import (
 
 // A token is read where it can be, and anything else is no token with a role.
 func TestRolesAreReadFromATokenThatCanBeRead(t *testing.T) {
-	jwt := func(claims string) string { return "e30." + base64.RawURLEncoding.EncodeToString([]byte(claims)) + ".c2ln" }
+	jwt := func(claims string) string {
+		return "e30." + base64.RawURLEncoding.EncodeToString([]byte(claims)) + ".c2ln"
+	}
 	for _, tt := range []struct {
 		token string
 		want  bool
