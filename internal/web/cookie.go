@@ -23,7 +23,7 @@ const (
 	deviceAge = 180 * 24 * time.Hour
 	themeAge  = 365 * 24 * time.Hour
 	// maxNotice bounds a notice in bytes.
-	maxNotice = 300
+	maxNotice = 600
 )
 
 // setCookie sets a cookie for age; 0 means until the browser ends, less than

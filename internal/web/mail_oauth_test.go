@@ -70,7 +70,7 @@ func (r *rig) signedIn(grace *browser) {
 func TestAMailboxSignsInOnce(t *testing.T) {
 	eachReady(t, func(r *rig, grace *browser) {
 		grace.get(settingsPath+"?kind=microsoft").sees(http.StatusOK, "Directory (tenant) ID", "Application (client) ID", "Client secret", "Redirect URI",
-			"[host=smtp.office365.com]", "[port=587]", "Save and sign in", "never the Secret ID", "Sealpost does, from 60 days before")
+			"[host=smtp.office365.com]", "[port=587]", "Save and sign in", "Mailbox that signs in", "never the Secret ID", "Sealpost does, from 60 days before")
 		away := grace.send(signInPath, r.exchange()).leadsAway()
 		u, err := url.Parse(away)
 		r.must(err)
@@ -145,6 +145,9 @@ func TestASignInThatCouldNotComeBackDoesNotStart(t *testing.T) {
 		}
 		a.lacks(clientSecret)
 	}
+	if site, err := r.users.Site(t.Context()); err != nil || site.AccessURL != accessURL {
+		t.Errorf("a refused form left the Access URL at %s, %v", site.AccessURL, err)
+	}
 	if n := len(r.actions("mail.sign_in_begun")); n != 0 {
 		t.Errorf("%d sign-ins began", n)
 	}
@@ -184,7 +187,7 @@ func TestARefusedSignInIsExplainedAndBegunOnceMore(t *testing.T) {
 	grace.get(settingsPath+"?from="+id[1]).sees(http.StatusOK, "[tenant="+tenantID+"]", "[client_id="+clientID+"]", "[sender_address="+sender+"]", "Paste the secret again").lacks(clientSecret)
 	stranger := r.join("ana", actor.PrivilegedAdministrator)
 	stranger.get(settingsPath + "?from=" + id[1]).sees(http.StatusOK).lacks(tenantID)
-	stranger.send(signInPath, form{"again": id[1], "origin": accessURL}).sees(http.StatusNotFound)
+	stranger.send(signInPath, form{"again": id[1], "origin": accessURL}).sees(http.StatusUnprocessableEntity, "kept no more").lacks(tenantID)
 
 	r.entra.set(func(a *authority) { a.denial = "" })
 	again := grace.send(signInPath, form{"again": id[1], "origin": accessURL}).leadsAway()
@@ -244,7 +247,8 @@ func TestSomebodyElseIsDecidedByTheAdministrator(t *testing.T) {
 	r.entra.set(func(a *authority) { a.who = "licensed@example.org" })
 	back := grace.comesBack(mail.RedirectOwn, r.entra.signIn(t, grace.send(signInPath, r.exchange()).leadsAway())).sees(http.StatusSeeOther)
 	decide := back.header.Get("Location")
-	grace.get(decide).sees(http.StatusOK, "Somebody else signed in", "licensed@example.org", sender, "shared mailbox", "Send as vault@example.org through licensed@example.org", "Sign in as vault@example.org",
+	grace.get(decide).sees(http.StatusOK, "Somebody else signed in", "licensed@example.org", sender, "shared mailbox",
+		"licensed@example.org is the sign-in name of the mailbox vault@example.org itself. Then nothing has to be granted.", "Send as vault@example.org through licensed@example.org", "Sign in as vault@example.org",
 		"Add-RecipientPermission -Identity 'vault@example.org' -Trustee 'licensed@example.org' -AccessRights SendAs")
 	if _, set := r.profile(); set {
 		t.Fatal("it is stored before anybody decided")
@@ -294,6 +298,9 @@ func TestSigningInAgainMendsAPausedServer(t *testing.T) {
 		Reply: "invalid_grant AADSTS50173: revoked <i>" + strings.Repeat("x", 300) + " Trace ID: 1", Link: "https://login.microsoftonline.com/error?code=50173",
 	}))
 	a := grace.get(settingsPath).sees(http.StatusOK, "Paused", "The sign-in was revoked.", "Sign in again", "Try now", "AADSTS50173", "Trace ID: 1", "What Microsoft says about it")
+	if !strings.Contains(a.body, `class="btn main" name="stored"`) {
+		r.t.Error("the sign-in is not the main button")
+	}
 	a.lacks("<i>xxx")
 	if !strings.Contains(a.body, `name="stored" value="yes"`) || !strings.Contains(a.body, `href="https://login.microsoftonline.com/error?code=50173"`) {
 		t.Error("no button begins the sign-in, or no link leads to Microsoft")
@@ -388,7 +395,7 @@ func TestTheGuideIsFilledIn(t *testing.T) {
 		"az login --allow-no-subscriptions --tenant '"+tenantID+"'", "--web-redirect-uris 'https://vault.example.org:7272/oauth/mail/callback'",
 		"Set-CASMailbox -Identity 'licensed@example.org' -SmtpClientAuthenticationDisabled $false",
 		"Add-RecipientPermission -Identity 'vault@example.org' -Trustee 'licensed@example.org' -AccessRights SendAs",
-		"$client = '"+clientID+"'", "258f6531-6087-4cc4-bb90-092c5fb3ed3f=Scope", "7427e0e9-2fba-42fe-b0c0-848c9e6a8182=Scope", "e383f46e-2787-4529-855e-0e479a3ffac0=Scope")
+		"$client = '"+clientID+"'", "$mailbox = 'licensed@example.org'", "Add-MailboxPermission -Identity 'licensed@example.org' -User $object", "258f6531-6087-4cc4-bb90-092c5fb3ed3f=Scope", "7427e0e9-2fba-42fe-b0c0-848c9e6a8182=Scope", "e383f46e-2787-4529-855e-0e479a3ffac0=Scope")
 	a.lacks(clientSecret)
 	hostile := grace.send(settingsPath+"/fill", r.exchange().with("tenant", "'; rm -rf ~; '", "sender_address", "a'b@example.org", "client_id", "$(id)")).
 		sees(http.StatusOK, "--tenant 'TENANT'", "$client = 'CLIENT-ID'", "-Identity 'SENDER'", "[tenant='; rm -rf ~; ']")
@@ -403,8 +410,10 @@ func TestTheDayFillsUp(t *testing.T) {
 	p, _ := r.profile()
 	counts := pace.New(pace.Config{DB: r.db})
 	r.must(r.db.Update(t.Context(), func(tx *store.Tx) error { return counts.Sent(tx, p.ID, 8123) }))
-	a := grace.get(settingsPath).sees(http.StatusOK, "8,123 of 10,000")
+	a := grace.get(settingsPath).sees(http.StatusOK, "8,123 of 10,000 nearly full")
 	if !strings.Contains(a.body, `<meter class="day warn"`) {
 		t.Error("a day that is nearly full has no colour")
 	}
+	r.must(r.db.Update(t.Context(), func(tx *store.Tx) error { return counts.Sent(tx, p.ID, 1877) }))
+	grace.get(settingsPath).sees(http.StatusOK, "10,000 of 10,000 full")
 }

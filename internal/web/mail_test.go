@@ -512,7 +512,7 @@ func TestCertificatesAreAddedAndRemoved(t *testing.T) {
 	}
 	fingerprint := regexp.MustCompile(`name="fingerprint" value="([0-9a-f]{64})"`).FindStringSubmatch(grace.get(settingsPath).body)[1]
 	grace.post(path+"/remove", "fingerprint", fingerprint).leads(settingsPath+"#certificates").
-		sees(http.StatusOK, "is removed. Mail is paused until the password is typed again.", "Paused", "Type the password again")
+		sees(http.StatusOK, "is removed. Mail is paused. The stored password is for other settings", "Paused", "Type the password again")
 }
 
 // Whoever is trusted can read the links that let people in.

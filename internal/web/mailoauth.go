@@ -66,6 +66,7 @@ func storedOAuth(p mail.Profile) page.MailOAuth {
 	}
 	if !o.SecretEnds.IsZero() {
 		f.SecretEnds = o.SecretEnds.UTC().Format(time.DateOnly)
+		f.EndsBefore = f.SecretEnds
 	}
 	return f
 }
@@ -77,7 +78,7 @@ func unfinishedForm(c mail.Change, stored mail.Profile) page.MailForm {
 		Kind: c.Kind, Host: c.Host, Port: c.Port, Security: c.Security, SenderAddress: c.SenderAddress, SenderName: c.SenderName, ReplyTo: c.ReplyTo,
 		Auth: c.Auth, Mechanism: c.Mechanism, LocalName: c.LocalName, Timeouts: c.Timeouts, OAuth: c.OAuth, Pace: c.Pace,
 	}, true)
-	f.Revision, f.Tested = stored.Revision, false
+	f.Revision, f.Tested, f.OAuth.EndsBefore = stored.Revision, false, ""
 	if c.Client.Action == mail.Replace {
 		f.OAuth.SecretLost, f.OAuth.KeyLost = true, true
 		f.OAuth.SecretAction, f.OAuth.KeyAction = string(mail.Replace), string(mail.Replace)
@@ -89,7 +90,7 @@ func unfinishedForm(c mail.Change, stored mail.Profile) page.MailForm {
 func typedOAuth(v *visit) page.MailOAuth {
 	f := page.MailOAuth{
 		Provider: v.text("provider"), Cloud: v.text("cloud"), Grant: v.text("grant"), ClientAuth: v.text("client_auth"), Via: v.text("via"),
-		Tenant: v.text("tenant"), ClientID: v.text("client_id"), Mailbox: v.text("mailbox"), SecretEnds: v.text(fieldSecretEnds),
+		Tenant: v.text("tenant"), ClientID: v.text("client_id"), Mailbox: v.text("mailbox"), SecretEnds: v.text(fieldSecretEnds), EndsBefore: v.text("secret_ends_before"),
 		SecretAction: v.text("client_secret_action"), KeyAction: v.text("client_key_action"), RedirectPath: v.text("redirect_path"),
 		AuthorizeURL: v.text("authorize_url"), TokenURL: v.text("token_url"), Scopes: v.text("scopes"), GraphURL: v.text("graph_url"),
 	}
@@ -194,7 +195,17 @@ func oauthChange(v *visit, c *mail.Change) error {
 	}
 	var err error
 	c.Client, err = typedClient(v, *o)
+	if err == nil && o.ClientAuth == oauth.BySecret && c.Client.Action == mail.Replace && !o.SecretEnds.IsZero() && v.text(fieldSecretEnds) == v.text("secret_ends_before") {
+		// Our script takes the old day out of the form; without it, it stays.
+		return fault.Invalid(fieldSecretEnds, "The old secret ends on this day. Type the day on which the new one ends, or this one once more if it is the same.")
+	}
 	return err
+}
+
+// pasted is a text of several lines as its file has it: forms send other ends of
+// lines.
+func pasted(text secret.Value) secret.Value {
+	return secret.New(strings.ReplaceAll(text.Reveal(), "\r\n", "\n"))
 }
 
 // typedClient reads what to do with what proves the client.
@@ -202,6 +213,7 @@ func typedClient(v *visit, o mail.OAuth) (mail.Password, error) {
 	switch {
 	case o.Grant == oauth.ServiceAccount || o.ClientAuth == oauth.ByCertificate:
 		p := typedSecret(v, "client_key")
+		p.Value = pasted(p.Value)
 		if p.Action != mail.Replace || !p.Value.IsZero() {
 			return p, nil
 		}

@@ -14,7 +14,7 @@ func mailRoutes() []route {
 		{pattern: "POST /admin/settings/mail", access: settings, handle: (*Site).saveMail},
 		{pattern: "POST /admin/settings/mail/fill", access: settings, handle: (*Site).fillMail},
 		{pattern: "POST /admin/settings/mail/test", access: settings, handle: (*Site).testMail},
-		{pattern: "POST /admin/settings/mail/sign-in", access: settings, handle: (*Site).signInMail},
+		{pattern: "POST /admin/settings/mail/sign-in", access: settings, handle: (*Site).signInMail, carry: []string{"again", "stored", "origin"}},
 		{pattern: "GET /admin/settings/mail/sign-in/{id}", access: settings, handle: (*Site).goingMail},
 		{pattern: "GET /admin/settings/mail/sign-in/{id}/decide", access: settings, handle: (*Site).decidePage},
 		{pattern: "POST /admin/settings/mail/sign-in/{id}/decide", access: settings, handle: (*Site).decideMail, carry: []string{}},

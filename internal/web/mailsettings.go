@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"net/http"
 	"slices"
 	"strings"
@@ -35,17 +36,25 @@ func (s *Site) mailPage(v *visit) (*page.MailSettings, error) {
 		move(&form)
 		form.Host = "smtp.office365.com"
 	}
-	if from := v.text("from"); from != "" && v.r.Method == http.MethodGet {
+	gone := ""
+	if from := cmp.Or(v.text("from"), v.text("again")); from != "" {
 		// What was typed for a sign-in that came to nothing, as long as it is kept.
 		c, err := s.Mail.Unfinished(v.ctx(), v.by, from, browserOf(v))
-		if err == nil {
+		switch {
+		case err == nil:
 			form = unfinishedForm(c, health.Profile)
-		} else if !fault.Is(err, fault.KindNotFound) {
+		case fault.Is(err, fault.KindNotFound):
+			gone = "What was typed for that sign-in is kept no more. The form shows the settings that are stored."
+		default:
 			return nil, err
 		}
 	}
 	form.AccessURL = v.site.AccessURL
-	return s.mailPageWith(v, health, form, "")
+	p, err := s.mailPageWith(v, health, form, "")
+	if err == nil {
+		p.Alert = gone
+	}
+	return p, err
 }
 
 // typedMailPage is the page with what was typed.
@@ -160,7 +169,7 @@ func (s *Site) fillMail(v *visit) error {
 func (s *Site) saveMail(v *visit) error {
 	c, err := mailChange(v)
 	if err == nil {
-		err = s.proveForMail(v)
+		_, err = s.proveForMail(v)
 	}
 	var report diagnose.Report
 	var saved mail.Profile
@@ -226,7 +235,7 @@ func (s *Site) mailRefused(v *visit, report diagnose.Report, err error) error {
 		return pageErr
 	}
 	if len(report.Steps) > 0 {
-		p.Test = mailTest(report, v.text("test_to"), s.Now())
+		p.Test = mailTest(report, v.text("test_to"), s.Now(), listenerTo(v))
 	}
 	refuse(p, err)
 	return v.again(p, err)
@@ -247,6 +256,8 @@ func refuse(p *page.MailSettings, err error) {
 			p.Form.AskOwnPassword = true
 		case "access_url":
 			p.Form.AskOwnPassword = false
+		case fieldSecretEnds:
+			p.Form.OAuth.EndsBefore = "" // asked once
 		}
 	}
 }
@@ -255,19 +266,19 @@ func refuse(p *page.MailSettings, err error) {
 const fieldOwnPassword = "own_password"
 
 // proveForMail takes the proof of who asks where one was typed, and wants one
-// for a new Access URL before anything is saved.
-func (s *Site) proveForMail(v *visit) error {
+// for a new Access URL before anything is saved. It returns that address.
+func (s *Site) proveForMail(v *visit) (string, error) {
 	address, err := letter.CheckAccessURL(v.text("access_url"))
 	if err != nil {
-		return err
+		return "", err
 	}
 	if err := s.takeOwnPassword(v); err != nil {
-		return err
+		return "", err
 	}
 	if address != v.site.AccessURL && identity.RequireProof(v.by, s.Now()) != nil {
-		return fault.Invalid(fieldOwnPassword, "Type your own password: a new Access URL changes every link in a mail.")
+		return "", fault.Invalid(fieldOwnPassword, "Type your own password: a new Access URL changes every link in a mail.")
 	}
-	return nil
+	return address, nil
 }
 
 // takeOwnPassword takes the proof of who asks, where the form has one.

@@ -21,18 +21,27 @@ const mailSignInPath = mailSettingsPath + "/sign-in"
 // hosts that forms may be sent to.
 func (s *Site) signInMail(v *visit) error {
 	id, err := s.beginSignIn(v)
-	if fault.CodeOf(err) == fault.CodeReauthenticate {
-		err = fault.Invalid(fieldOwnPassword, "Type your own password: with these settings mail goes another way.")
-	}
 	switch {
 	case err != nil && (v.has("stored") || v.has("again")):
-		return s.mailAgain(v, err)
+		return s.notBegun(v, err)
+	case fault.CodeOf(err) == fault.CodeReauthenticate:
+		err = fault.Invalid(fieldOwnPassword, "Type your own password: with these settings mail goes another way.")
+		return s.mailRefused(v, diagnose.Report{}, err)
 	case err != nil:
 		return s.mailRefused(v, diagnose.Report{}, err)
 	case v.isScript():
 		return v.json(http.StatusOK, answerTo{mailSignInPath + "/" + id})
 	}
 	return v.redirect(mailSignInPath+"/"+id, "")
+}
+
+// notBegun says why a sign-in does not begin that one button asked for. A proof
+// of who asks is asked for on a page of its own, which carries the button.
+func (s *Site) notBegun(v *visit, err error) error {
+	if fault.Is(err, fault.KindNotFound) {
+		return s.notIn(v, "", err)
+	}
+	return s.mailAgain(v, err)
 }
 
 // answerTo tells our script where to go.
@@ -52,14 +61,14 @@ func (s *Site) beginSignIn(v *visit) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if err := s.proveForMail(v); err != nil {
+	if b.AccessURL, err = s.proveForMail(v); err != nil {
 		return "", err
 	}
-	// The provider sends the person back to it, so that it is stored first.
-	if err := s.saveAccessURL(v); err != nil {
+	id, err := s.Mail.BeginConsent(v.ctx(), v.by, c, b)
+	if err != nil {
 		return "", err
 	}
-	return s.Mail.BeginConsent(v.ctx(), v.by, c, b)
+	return id, s.saveAccessURL(v)
 }
 
 // goingMail leads on to the provider.
@@ -97,20 +106,28 @@ func (s *Site) signedInMail(v *visit) error {
 	case !done.Live:
 		return v.redirect(mailSignInPath+"/"+done.ID+"/decide", "")
 	}
-	return v.redirect(mailSettingsPath, signedInMark+signedInNotice(done.Who))
+	saved, _, err := s.Mail.Active(v.ctx())
+	if err != nil {
+		return err
+	}
+	return v.redirect(mailSettingsPath, signedInMark+signedInNotice(done.Who, saved))
 }
 
-func signedInNotice(who string) string {
-	if who == "" {
-		return "Signed in. The settings are saved, and mail leaves with them."
+func signedInNotice(who string, saved mail.Profile) string {
+	text := "Signed in."
+	if who != "" {
+		text = who + " is signed in."
 	}
-	return who + " is signed in. The settings are saved, and mail leaves with them."
+	if saved.State == mail.Stopped {
+		return text + " The settings are saved. Mail stays stopped until somebody resumes it."
+	}
+	return text + " The settings are saved, and mail leaves with them."
 }
 
 // notIn shows why nobody is signed in. Again is the sign-in that can be begun
 // once more, or "".
 func (s *Site) notIn(v *visit, again string, err error) error {
-	p := &page.MailNotIn{Provider: "The provider", Browser: browserOf(v).Origin}
+	p := &page.MailNotIn{Provider: speaker(""), Browser: browserOf(v).Origin}
 	p.Title, p.Crumbs = "The sign-in did not work", mailCrumbs()
 	var problem *mail.Problem
 	status := http.StatusUnprocessableEntity
@@ -118,9 +135,7 @@ func (s *Site) notIn(v *visit, again string, err error) error {
 	case errors.As(err, &problem):
 		p.Again, p.Text, p.Advice, p.Command = again, problem.Reason, problem.Advice, problem.Command
 		p.Reply, p.Link = page.SaidWhole(problem.Reply), problem.Link
-		if problem.Remedy == verdict.RemedySettings && again != "" {
-			p.RedirectURI = s.redirectOf(v, again)
-		}
+		s.withUnfinished(v, p, problem.Remedy)
 	case fault.Is(err, fault.KindNotFound):
 		p.Text = fault.Sentence(err) // the address is there, the sign-in is not
 	case shownInPlace(err):
@@ -131,13 +146,34 @@ func (s *Site) notIn(v *visit, again string, err error) error {
 	return v.renderAs(status, p)
 }
 
-// redirectOf is the redirect address of a sign-in that came to nothing.
-func (s *Site) redirectOf(v *visit, id string) string {
-	c, err := s.Mail.Unfinished(v.ctx(), v.by, id, browserOf(v))
-	if err != nil || c.OAuth.RedirectPath == "" {
-		return ""
+// withUnfinished adds what is known of the sign-in that came to nothing: whose
+// words they are, and the redirect address where that could be what is wrong.
+func (s *Site) withUnfinished(v *visit, p *page.MailNotIn, remedy verdict.Remedy) {
+	if p.Again == "" {
+		return
 	}
-	return mail.RedirectURI(v.site.AccessURL, c.OAuth.RedirectPath)
+	c, err := s.Mail.Unfinished(v.ctx(), v.by, p.Again, browserOf(v))
+	if err != nil {
+		return
+	}
+	p.Provider = speaker(c.OAuth.Provider)
+	if remedy == verdict.RemedySettings && c.OAuth.RedirectPath != "" {
+		p.RedirectURI = mail.RedirectURI(v.site.AccessURL, c.OAuth.RedirectPath)
+	}
+}
+
+// theServer begins a sentence about what a mail server said.
+const theServer = "The server"
+
+// speaker begins a sentence about what a provider said.
+func speaker(p oauth.Provider) string {
+	switch p {
+	case oauth.Microsoft:
+		return "Microsoft"
+	case oauth.Google:
+		return "Google"
+	}
+	return "The provider"
 }
 
 // decidePage asks whether somebody else than expected is right.
@@ -170,7 +206,7 @@ func (s *Site) deciding(v *visit) (*page.MailDecide, error) {
 func (s *Site) decideMail(v *visit) error {
 	saved, err := s.Mail.Decide(v.ctx(), v.by, v.id("id"), browserOf(v))
 	if err == nil {
-		return v.redirect(mailSettingsPath, signedInMark+signedInNotice(saved.OAuth.Mailbox))
+		return v.redirect(mailSettingsPath, signedInMark+signedInNotice(saved.OAuth.Mailbox, saved))
 	}
 	if fault.Is(err, fault.KindNotFound) {
 		return s.notIn(v, "", err)

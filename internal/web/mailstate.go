@@ -47,7 +47,25 @@ func mailState(h mail.Health, gate outbox.Gate, n outbox.Counts, now time.Time) 
 		st.SignedIn = &page.MailSignedIn{Who: f.Who, Tenant: f.Tenant, By: f.SignedInBy, At: f.SignedInAt, Expires: f.Expires, Renewed: f.GotAt}
 	}
 	judgeMail(&st, h, gate)
+	offerSignIn(&st, h)
 	return st
+}
+
+// offerSignIn adds the button for whom the provider wants to see: where letters
+// do not leave, whatever is the matter. It is the main one where that mends it.
+func offerSignIn(st *page.MailState, h mail.Health) {
+	p := h.Profile
+	mends := p.Remedy == verdict.RemedySignIn && (p.State == mail.Paused || p.State == mail.Working && p.Problem != "")
+	if !h.Set || !p.WantsSignIn() || !mends && p.State != mail.Paused && p.State != mail.Stopped {
+		return
+	}
+	st.SignIn = "Sign in again"
+	if !h.SignedIn {
+		st.SignIn = "Sign in"
+	}
+	if mends {
+		st.Act = "signin"
+	}
 }
 
 // judgeMail sets the verdict and the one button that mends it.
@@ -60,18 +78,12 @@ func judgeMail(st *page.MailState, h mail.Health, gate outbox.Gate) {
 		st.Tone, st.Title, st.Text, st.Act, st.Since = "warn", "Stopped", p.Reason, "resume", p.Since
 	case p.State == mail.Paused:
 		st.Tone, st.Title, st.Act, st.Since, st.NextTry = "bad", "Paused", "try", p.Since, p.NextProbe
-		problemOf(st, p)
-		if p.Remedy == verdict.RemedySignIn {
-			st.Act = "signin"
-		}
+		problemOf(st, h)
 	case !gate.Open:
 		st.Tone, st.Title, st.Text, st.Act, st.Since = "warn", "On hold", gate.Detail, "release", gate.Since
 	case p.Problem != "":
 		st.Tone, st.Title, st.Act = "warn", "Having trouble", "stop"
-		problemOf(st, p)
-		if p.Remedy == verdict.RemedySignIn {
-			st.Act = "signin"
-		}
+		problemOf(st, h)
 	case p.Kind == mail.KindCapture:
 		st.Tone, st.Title, st.Act = "note", "Capturing", "stop"
 		st.Text = "Mail does not leave this machine: the capture mailbox keeps it."
@@ -98,10 +110,15 @@ func delivering(p mail.Profile) (tone, title string) {
 	return "good", "Delivering"
 }
 
-func problemOf(st *page.MailState, p mail.Profile) {
+func problemOf(st *page.MailState, h mail.Health) {
+	p := h.Profile
 	st.Text, st.Advice, st.Command, st.Reply, st.Link = p.Reason, p.Advice, p.Command, page.Said(p.Reply), p.Link
+	st.Speaker = theServer
 	if p.Auth == mail.AuthOAuth {
 		st.Reply = page.SaidWhole(p.Reply)
+	}
+	if h.FromAuthority || p.OAuth.Via == mail.ViaGraph {
+		st.Speaker = speaker(p.OAuth.Provider)
 	}
 }
 
@@ -158,5 +175,6 @@ func (s *Site) mailAgain(v *visit, err error) error {
 	if pageErr != nil {
 		return pageErr
 	}
+	refuse(p, err)
 	return v.again(p, err)
 }

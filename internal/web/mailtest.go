@@ -8,7 +8,9 @@ import (
 	"time"
 
 	"github.com/sealpost/sealpost/internal/fault"
+	"github.com/sealpost/sealpost/internal/mail"
 	"github.com/sealpost/sealpost/internal/mail/diagnose"
+	"github.com/sealpost/sealpost/internal/mail/oauth"
 	"github.com/sealpost/sealpost/internal/mail/trust"
 	"github.com/sealpost/sealpost/internal/web/page"
 )
@@ -33,23 +35,49 @@ func (s *Site) testMail(v *visit) error {
 	if err != nil {
 		return err
 	}
-	p.Test = mailTest(report, v.text("test_to"), s.Now())
+	p.Test = mailTest(report, v.text("test_to"), s.Now(), listenerTo(v))
 	p.Form.TestToken, p.Form.OfferAnyway = report.TestToken, !report.Passed
 	return v.render(p)
 }
 
 // mailTest is a report as the page shows it.
-func mailTest(r diagnose.Report, to string, now time.Time) page.MailTest {
+func mailTest(r diagnose.Report, to string, now time.Time, said listener) page.MailTest {
 	t := page.MailTest{To: to, Ran: true, Passed: r.Passed, Server: r.Server, Sent: r.To, Took: r.Took, Transcript: r.Transcript}
 	for _, s := range r.Steps {
-		t.Steps = append(t.Steps, checkStep(s, now))
+		t.Steps = append(t.Steps, checkStep(s, now, said))
 	}
 	return t
 }
 
-func checkStep(s diagnose.Step, now time.Time) page.CheckStep {
+// listener knows whose words are heard in a step of a test.
+type listener struct {
+	// provider gives out the tokens; graph tells that it takes the letters too.
+	provider oauth.Provider
+	graph    bool
+}
+
+// listenerTo is the listener to a test of what the form holds.
+func listenerTo(v *visit) listener {
+	switch {
+	case v.text("kind") == string(mail.KindMicrosoft):
+		return listener{provider: oauth.Microsoft, graph: v.text("via") == string(mail.ViaGraph)}
+	case v.text("kind") == string(mail.KindSMTP) && v.text("auth") == string(mail.AuthOAuth):
+		return listener{provider: settingsOf(v.text("provider"), "", "").Provider}
+	}
+	return listener{}
+}
+
+func (l listener) speaker(step string) string {
+	if l.graph || step == diagnose.StepAuthority || step == diagnose.StepToken {
+		return speaker(l.provider)
+	}
+	return theServer
+}
+
+func checkStep(s diagnose.Step, now time.Time, said listener) page.CheckStep {
 	step := page.CheckStep{
 		Key: s.Key, Title: s.Title, Is: string(s.State), Detail: s.Detail, Advice: s.Advice, Command: s.Command, Link: s.Link, Raw: page.Said(s.Raw), Took: s.Took,
+		Speaker: said.speaker(s.Key),
 	}
 	if s.Key == diagnose.StepToken {
 		step.Raw = page.SaidWhole(s.Raw)
@@ -156,7 +184,7 @@ func (t *testStream) step(s diagnose.Step) {
 	if !t.begun {
 		t.begin()
 	}
-	t.send(testLine{Step: s.Key, HTML: t.paint("check-step", checkStep(s, t.v.s.Now()))})
+	t.send(testLine{Step: s.Key, HTML: t.paint("check-step", checkStep(s, t.v.s.Now(), listenerTo(t.v)))})
 }
 
 // end sends the verdict. A failure before the first step is the adapter's.
@@ -175,7 +203,7 @@ func (t *testStream) end(r diagnose.Report, err error) error {
 	if err := t.stored(r); err != nil {
 		return err
 	}
-	test := mailTest(r, "", t.v.s.Now())
+	test := mailTest(r, "", t.v.s.Now(), listenerTo(t.v))
 	t.send(testLine{
 		End: true, Passed: r.Passed, Token: r.TestToken, HTML: t.paint("test-end", test), Transcript: t.paint("transcript", test),
 	})

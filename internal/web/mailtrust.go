@@ -4,11 +4,13 @@ import (
 	"fmt"
 	"io"
 	"mime/multipart"
+	"strings"
 
 	"github.com/sealpost/sealpost/internal/fault"
 	"github.com/sealpost/sealpost/internal/identity"
 	"github.com/sealpost/sealpost/internal/mail"
 	"github.com/sealpost/sealpost/internal/mail/trust"
+	"github.com/sealpost/sealpost/internal/secret"
 	"github.com/sealpost/sealpost/internal/server"
 	"github.com/sealpost/sealpost/internal/web/page"
 )
@@ -23,8 +25,20 @@ func (s *Site) mailTrust(v *visit, health mail.Health) (page.MailTrust, error) {
 	}
 	p := health.Profile
 	t := page.MailTrust{
-		Can: health.Set && p.Kind == mail.KindSMTP, NeedsPassword: health.Set && p.Auth == mail.AuthTyped, User: p.Username, Server: p.Server(),
+		Can:      health.Set && p.Kind != mail.KindCapture && p.OAuth.Via != mail.ViaGraph,
+		Graph:    health.Set && p.OAuth.Via == mail.ViaGraph,
 		NeedsOwn: identity.RequireProof(v.by, s.Now()) != nil,
+	}
+	switch {
+	case !health.Set:
+	case p.Auth == mail.AuthTyped:
+		t.Secret = "Password of " + p.Username + " at " + p.Server()
+	case p.Auth == mail.AuthOAuth && p.OAuth.HasCredential():
+		name := p.OAuth.SecretName()
+		t.Secret = strings.ToUpper(name[:1]) + name[1:]
+		t.SecretLines = p.OAuth.SecretField() == "client_key"
+	case p.WantsSignIn():
+		t.SignsInAgain = true
 	}
 	for _, c := range all {
 		card := certificate(c.Card, s.Now())
@@ -44,7 +58,7 @@ func (s *Site) addCertificates(v *visit) error {
 	}
 	var done mail.TrustChange
 	if err == nil {
-		done, err = s.Mail.TrustImport(v.ctx(), v.by, files, trust.Mode(v.text("mode")), v.secret("password"))
+		done, err = s.Mail.TrustImport(v.ctx(), v.by, files, trust.Mode(v.text("mode")), v.trustSecret())
 	}
 	if err != nil {
 		return s.trustRefused(v, err, "Type your own password and choose the files again: whoever is trusted here can read the links in mails.")
@@ -56,12 +70,21 @@ func (s *Site) removeCertificate(v *visit) error {
 	err := s.takeOwnPassword(v)
 	var done mail.TrustChange
 	if err == nil {
-		done, err = s.Mail.TrustRemove(v.ctx(), v.by, v.text("fingerprint"), v.secret("password"))
+		done, err = s.Mail.TrustRemove(v.ctx(), v.by, v.text("fingerprint"), v.trustSecret())
 	}
 	if err != nil {
 		return s.trustRefused(v, err, "Type your own password too: without the certificate mail may not leave.")
 	}
 	return v.redirect(certificatesPath, trustNotice(done, "removed"))
+}
+
+// trustSecret is what is bound to the trusted certificates, a text of several
+// lines or one.
+func (v *visit) trustSecret() secret.Value {
+	if lines := v.secret("key"); !lines.IsZero() {
+		return pasted(lines)
+	}
+	return v.secret("password")
 }
 
 func trustNotice(done mail.TrustChange, what string) string {
@@ -74,7 +97,7 @@ func trustNotice(done mail.TrustChange, what string) string {
 		text = "The certificate of " + done.Changed[0].Subject + " is " + what + "."
 	}
 	if done.Paused != "" {
-		text += " Mail is paused until the password is typed again."
+		text += " Mail is paused. " + done.Paused
 	}
 	return text
 }

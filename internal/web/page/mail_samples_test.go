@@ -53,12 +53,14 @@ func mailSamples() []page.Page {
 	bad := page.MailState{
 		Tone: "bad", Title: "Paused", Text: "The server refuses the sign-in.", Since: noon, Advice: "Check it.", Command: "Set-X", Reply: "535 no",
 		NextTry: noon, LastAccepted: noon, Server: "s:587", Waiting: 4, Oldest: noon, Ends: []page.MailEnd{{What: "The certificate", At: noon, Tone: "warn"}},
-		Notes: []string{"Saved anyway."}, Act: "try", Moving: true,
+		Notes: []string{"Saved anyway."}, Act: "try", Moving: true, Speaker: "The server",
 	}
 	out := bad
-	out.Act, out.Link, out.Today, out.PerDay = "signin", "https://login.microsoftonline.com/error?code=50173", 8123, 10000
+	out.Act, out.SignIn, out.Speaker, out.Link, out.Today, out.PerDay = "signin", "Sign in again", "Microsoft", "https://login.microsoftonline.com/error?code=50173", 8123, 10000
 	out.SignedIn = &page.MailSignedIn{Who: "vault@example.org", Tenant: "t", By: "ana", At: noon, Expires: noon, Renewed: noon}
 	out.Ends = append(out.Ends, page.MailEnd{What: "The client secret", At: noon, Tone: "bad"})
+	stopped := out
+	stopped.Title, stopped.Act, stopped.SignIn, stopped.Today = "Stopped", "resume", "Sign in", 10000
 	letter := page.LetterRow{
 		ID: "1", To: "Ben", Address: "ben@example.org", Kind: "Invitation", Subject: "Welcome", State: page.Tag{Text: "Held", Tone: "warn"},
 		Added: noon, Changed: noon, Attempts: 2, Note: "Advice.", Reply: "450 later", Merged: 2,
@@ -72,19 +74,21 @@ func mailSamples() []page.Page {
 		&page.MailSettings{Base: base("Mail Server Settings"), Form: page.MailForm{Kind: "smtp", Security: "starttls"}, Test: page.MailTest{To: "ana@example.org"}, State: page.MailState{Tone: "note", Title: "No mail server"}},
 		&page.MailSettings{
 			Base: wrong(base("Mail Server Settings"), "host", "password", "account", "auth", "test_to", "own_password"), Set: true, Ask: "stop", Form: form, Test: test, State: bad,
-			Trust: page.MailTrust{Certificates: []page.Certificate{kept}, Can: true, NeedsPassword: true, NeedsOwn: true, User: "vault", Server: "s", Mode: "pin", Alert: "No."},
+			Trust: page.MailTrust{Certificates: []page.Certificate{kept}, Can: true, Secret: "Password of vault at s", NeedsOwn: true, Mode: "pin", Alert: "No."},
 		},
 		&page.MailSettings{Base: base("Mail Server Settings"), Set: true, Ask: "remove", Form: page.MailForm{Kind: "capture", HasCapture: true, Auth: "typed", SignIn: true}, Test: passed, State: page.MailState{Tone: "good", Title: "Delivering", Act: "stop"}},
 		&page.MailSettings{
 			Base: wrong(base("Mail Server Settings"), "tenant", "client_id", "client_secret", "client_key", "secret_ends", "cloud", "grant", "client_auth", "via", "oauth", "redirect_path", "mailbox"),
-			Set:  true, Form: microsoft, State: out,
+			Set:  true, Form: microsoft, State: out, Trust: page.MailTrust{Certificates: []page.Certificate{kept}, Can: true, Secret: "Client certificate", SecretLines: true},
 		},
-		&page.MailSettings{Base: base("Mail Server Settings"), Set: true, Form: generic, State: out},
+		&page.MailSettings{Base: base("Mail Server Settings"), Set: true, Form: generic, State: stopped, Trust: page.MailTrust{Can: true, SignsInAgain: true}},
+		&page.MailSettings{Base: base("Mail Server Settings"), Set: true, Form: microsoft, State: out, Trust: page.MailTrust{Graph: true}},
 		&page.MailGoing{Base: base("Sign in at Microsoft"), URL: "https://login.microsoftonline.com/t/oauth2/v2.0/authorize?a=1&b=2", Host: "login.microsoftonline.com", Provider: "Microsoft", Mailbox: "vault@example.org"},
 		&page.MailGoing{Base: base("Sign in at Google"), URL: "https://accounts.google.com/", Host: "accounts.google.com", Provider: "Google", Warning: "The secret ended."},
 		&page.MailNotIn{Base: base("The sign-in did not work"), Provider: "The provider", Text: "No.", Advice: "Do.", Command: "Set-X", Reply: "invalid_client <b>", Link: "https://login.microsoftonline.com/error?code=7000215", Again: "1", RedirectURI: "https://vault.example.org/oauth/mail/callback"},
 		&page.MailNotIn{Base: base("The sign-in did not work"), Text: "Not known here."},
 		&page.MailDecide{Base: base("Somebody else signed in"), ID: "1", Who: "ana@example.org", Sender: "vault@example.org", Mailbox: "vault@example.org", Tenant: "t", Microsoft: true},
+		&page.MailDecide{Base: base("Somebody else signed in"), ID: "1", Who: "ana@example.org", Sender: "vault@example.org", Mailbox: "vault@example.org"},
 		&page.MailDecide{Base: wrong(base("Somebody else signed in"), "tenant"), ID: "1", Who: "ana@example.org", WhoTenant: "u", Sender: "vault@example.org", Mailbox: "vault@example.org", Tenant: "t", OtherTenant: true},
 		&page.MailJournal{Base: base("Mail journal"), Rows: []page.LetterRow{letter}, Live: "/x", Pager: page.Pager{First: "/a", Next: "/b"}},
 		&page.MailJournal{Base: base("Mail journal"), Text: "x"},

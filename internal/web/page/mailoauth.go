@@ -22,6 +22,8 @@ type MailOAuth struct {
 	Tenant, ClientID, Mailbox string
 	// SecretEnds is the day on which the secret ends, as a date field has it.
 	SecretEnds string
+	// EndsBefore is that of the stored secret, until somebody was asked about it.
+	EndsBefore string
 	// SecretSetAt is when the stored client secret was typed, KeySetAt the same
 	// for a certificate or the key of a service account; zero without one.
 	SecretSetAt, KeySetAt   time.Time

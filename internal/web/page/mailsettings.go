@@ -153,16 +153,28 @@ type MailTrust struct {
 	Certificates []Certificate
 	// Can tells that there is a server to trust them for.
 	Can bool
-	// NeedsPassword tells that the typed password is bound to them; User and
-	// Server say which it is.
-	NeedsPassword bool
-	User, Server  string
+	// Graph tells that letters travel over Microsoft Graph, where none is.
+	Graph bool
+	// Secret names what was typed and is bound to them, "" where nothing was;
+	// SecretLines tells that it is a text of several lines. SignsInAgain tells
+	// that only another sign-in at the provider does instead.
+	Secret                    string
+	SecretLines, SignsInAgain bool
 	// NeedsOwn tells that a change wants a proof of who one is.
 	NeedsOwn bool
 	// Mode is the choice that was made for an upload.
 	Mode string
 	// Alert is why a change was not made.
 	Alert string
+}
+
+// For is the field for Secret in the form of a certificate.
+func (t MailTrust) For(id string) TrustSecret { return TrustSecret{MailTrust: t, ID: id} }
+
+// TrustSecret is a field for what is bound to the trusted certificates.
+type TrustSecret struct {
+	MailTrust
+	ID string
 }
 
 // Certificate is everything that a page shows of one.
@@ -226,6 +238,8 @@ type CheckStep struct {
 	// Is is "run", "ok", "warn", "bad" or "skip".
 	Is                           string
 	Detail, Advice, Command, Raw string
+	// Speaker is whose words Raw are.
+	Speaker string
 	// Link is the provider's page about a failure.
 	Link  string
 	Lines []string

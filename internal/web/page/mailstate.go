@@ -17,6 +17,11 @@ type MailState struct {
 	// Advice is what to do, Command what to type for it elsewhere, Reply what
 	// the mail server said, Link its provider's page about that.
 	Advice, Command, Reply, Link string
+	// Speaker is whose words Reply are.
+	Speaker string
+	// SignIn is the button that begins a sign-in at the provider, "" where
+	// nobody needs to.
+	SignIn string
 	// SignedIn is who signed in for a token; nil where nobody needs to.
 	SignedIn *MailSignedIn
 	// Today are the recipients of the last 24 hours, of PerDay at most; 0 where

@@ -13,6 +13,9 @@ export function tokens(form, value, set, changed) {
   moving(form, value, set, changed);
   const redirect = following(form, value);
   const more = document.getElementById("oauth-more");
+  // Without this script the server asks about a day that stayed.
+  const before = form.elements.namedItem("secret_ends_before");
+  if (before instanceof HTMLInputElement) before.value = "";
   form.addEventListener("change", (event) => {
     const at = event.target;
     if (!(at instanceof HTMLInputElement)) return;
