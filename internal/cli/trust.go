@@ -18,7 +18,7 @@ type trustCmd struct {
 type trustImportCmd struct {
 	Files        []string `arg:"" name:"file" help:"PEM (one or more certificates) or DER file."`
 	Pin          bool     `help:"Trust the server's certificate by its key alone, for one without a usable name."`
-	PasswordFrom string   `help:"File with the mail server's password, or - for standard input: it is bound to the trusted certificates and is needed again when it was typed in." placeholder:"FILE"`
+	PasswordFrom string   `help:"File with the mail server's password, or with the client secret or key of OAuth 2.0, or - for standard input: it is bound to the trusted certificates and is needed again when it was typed in." placeholder:"FILE"`
 	JSON         bool     `help:"Print JSON."`
 }
 
@@ -80,7 +80,7 @@ func (c *trustListCmd) Run(s *session) error {
 
 type trustRemoveCmd struct {
 	Fingerprint  string `arg:"" help:"SHA-256 fingerprint, or its first 8 or more digits."`
-	PasswordFrom string `help:"File with the mail server's password, or - for standard input." placeholder:"FILE"`
+	PasswordFrom string `help:"File with the mail server's password, or with the client secret or key of OAuth 2.0, or - for standard input." placeholder:"FILE"`
 	JSON         bool   `help:"Print JSON."`
 }
 
