@@ -1,6 +1,8 @@
 package web_test
 
 import (
+	"crypto/x509"
+	"encoding/pem"
 	"net/http"
 	"regexp"
 	"strconv"
@@ -131,7 +133,7 @@ func TestSigningInIsOfferedWhereItCanBeDone(t *testing.T) {
 	r.pauses("ms-auth-token", verdict.RemedySignIn)
 	grace.get(settingsPath).sees(http.StatusOK, "Paused", "Try now").lacks("Sign in again", `name="stored"`)
 	grace.get("/").sees(http.StatusOK, "Mail is paused.").lacks("Sign in again")
-	grace.post(settingsPath + "/stop").leads(settingsPath).sees(http.StatusOK, "Stopped").lacks(`name="stored"`)
+	grace.post(settingsPath+"/stop").leads(settingsPath).sees(http.StatusOK, "Stopped").lacks(`name="stored"`)
 }
 
 // settings are those of exchange, as a set-up file gives them.
@@ -225,6 +227,35 @@ func TestCertificatesForAServerThatTakesTokens(t *testing.T) {
 		sees(http.StatusOK, "The certificate of First Root is added.", "RemoveClient secret [password=]").lacks("Mail is paused.", clientSecret)
 	grace.upload(settingsPath+"/certificates", "certificate", [][]byte{second.PEM()}, "mode", "anchor").leads(settingsPath+"#certificates").
 		sees(http.StatusOK, "is added. Mail is paused. The stored client secret is for other settings", "Paused")
+}
+
+// A key has several lines, whose ends a form sends otherwise than a file has
+// them.
+func TestAKeyIsPastedForOtherCertificates(t *testing.T) {
+	r, grace := ready(t)
+	lab := smtptest.NewLab(t, r.clock.Now())
+	cert := lab.Make(smtptest.Order{Name: "Sealpost mail", Key: smtptest.RSA2048})
+	key, err := x509.MarshalPKCS8PrivateKey(cert.TLS().PrivateKey)
+	r.must(err)
+	both := string(cert.PEM()) + string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}))
+	pasted := strings.ReplaceAll(both, "\n", "\r\n")
+	c := r.settings()
+	c.OAuth.Grant, c.OAuth.ClientAuth, c.Client.Value = oauth.Application, oauth.ByCertificate, secret.New(both)
+	_, err = r.mail.Save(t.Context(), r.system(), c)
+	r.must(err)
+	if a := grace.get(settingsPath).sees(http.StatusOK, "Client certificate"); !strings.Contains(a.body, `<textarea id="certificate-password" name="key"`) {
+		t.Error("there is no room for several lines")
+	}
+	root := lab.Make(smtptest.Order{Name: "Private Root", CA: true})
+	grace.upload(settingsPath+"/certificates", "certificate", [][]byte{root.PEM()}, "mode", "anchor", "key", pasted).leads(settingsPath+"#certificates").
+		sees(http.StatusOK, "The certificate of Private Root is added.").lacks("Mail is paused.", "PRIVATE KEY")
+	// So it is where the settings are typed.
+	f := r.exchange().with("grant", "application", "client_auth", "certificate", "client_secret_action", "", "client_secret", "", "secret_ends", "",
+		"client_key_action", "replace", "client_key", pasted, "do", "anyway")
+	grace.send(settingsPath, f).leads(settingsPath)
+	fingerprint := regexp.MustCompile(`name="fingerprint" value="([0-9a-f]{64})"`).FindStringSubmatch(grace.get(settingsPath).body)[1]
+	grace.post(settingsPath+"/certificates/remove", "fingerprint", fingerprint, "key", both).leads(settingsPath+"#certificates").
+		sees(http.StatusOK, "is removed.").lacks("Mail is paused.")
 }
 
 func TestWhatIsSaidOfCertificatesFitsTheServer(t *testing.T) {

@@ -319,11 +319,15 @@ func comesBackOtherwise(t *testing.T, chrome *peers.Browser) {
 	tab.Press("a.btn.main")
 	fits("The sign-in did not work")
 	r.entra.set(func(a *authority) { a.denial, a.who = "", "licensed@example.org" })
-	send("")
+	send("2099-01-31")
 	tab.Wait("form[action$=decide]")
 	fits("Somebody else signed in")
 	tab.Press("form[action$=decide] button")
 	tab.WaitText("licensed@example.org is signed in.")
+	// The script takes the old day out of the form itself.
+	if got := field(tab, "secret_ends") + field(tab, "secret_ends_before"); got != "2099-01-31" {
+		t.Errorf("the days in the form are %s", got)
+	}
 	if strings.Contains(tab.Location(), "code") {
 		t.Errorf("the code stays in the address: %s", tab.Location())
 	}
