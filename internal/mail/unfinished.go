@@ -18,7 +18,7 @@ import (
 // unfinishedLife is for how long. Somebody else grants the consent in that time.
 const unfinishedLife = time.Hour
 
-var errNoUnfinished = fault.NotFound("What was typed for this sign-in is kept no more: for an hour, in the browser session in which it was begun. Nothing was changed. Begin again in the mail server settings.")
+var errNoUnfinished = fault.NotFound("What was typed for this sign-in is kept no more: for an hour, in the browser session in which it was begun. Begin again in the mail server settings.")
 
 // keepUnfinished keeps the settings of a sign-in that came to nothing.
 func (s *Service) keepUnfinished(tx *store.Tx, w consent.Waiting, n consent.Note) (err error) {
