@@ -75,7 +75,8 @@ func (s *Service) TrustList(ctx context.Context, by actor.Actor) ([]Trusted, err
 // Where the profile signs in with OAuth 2.0, password is the client's secret:
 // who knows it takes along the tokens to the new set. Without it, or where the
 // client has none, mail is paused until somebody types it or signs in at the
-// provider; nothing is forgotten, so that the set of before works again.
+// provider; nothing is forgotten, so that the set of before works again. A secret
+// that is typed after that is a new one, whose tokens nobody has yet.
 func (s *Service) TrustImport(ctx context.Context, by actor.Actor, files [][]byte, mode trust.Mode, password secret.Value) (TrustChange, error) {
 	c := Change{}
 	for _, f := range files {
@@ -223,32 +224,28 @@ func (s *Service) storeTrust(tx *store.Tx, by actor.Actor, st stored, c Change, 
 }
 
 // takeAlong binds the client's secret, and the tokens, to the certificates that
-// are trusted from now on, for who typed the secret.
+// are trusted from now on, for who typed the secret. Tokens go with the secret
+// that was proved to be theirs, and with no other: see [Service.moveTokens].
 func (s *Service) takeAlong(tx *store.Tx, st *stored, before []trust.Anchor, d Draft) error {
-	if d.password.IsZero() {
+	if d.password.IsZero() || !st.OAuth.HasCredential() {
 		return nil
 	}
-	typed := d.password
 	opened, err := s.opens(tx, st.Profile, before, st.sealed)
 	if err != nil {
 		return err
 	}
-	if !opened.IsZero() && !opened.Equal(typed) {
+	known := !opened.IsZero()
+	if known && !opened.Equal(d.password) {
 		return fault.Invalid("password", "This is not the "+st.OAuth.SecretName()+" that is stored. Type that one, or replace it in the mail server settings first.")
 	}
-	if st.OAuth.HasCredential() {
-		if st.sealed, err = s.seal(tx, d); err != nil {
-			return err
-		}
-		if err := replaceOAuth(tx, *st); err != nil {
-			return err
-		}
-	}
-	from := Draft{Profile: st.Profile, Anchors: before, password: typed}.source()
-	if ok, err := s.tokens.Opens(tx, from); !ok || err != nil || opened.IsZero() {
+	if st.sealed, err = s.seal(tx, d); err != nil {
 		return err
 	}
-	return s.tokens.Rebind(tx, from, d.source())
+	if err := replaceOAuth(tx, *st); err != nil {
+		return err
+	}
+	d.moves, d.resealed = known, true
+	return s.moveTokens(tx, Draft{Profile: st.Profile, Anchors: before}, d)
 }
 
 func pinned(anchors []trust.Anchor) bool {

@@ -25,6 +25,9 @@ type Draft struct {
 	// client: it is tried before it is stored. moves tells that who knows the
 	// secret takes the tokens along to other trusted certificates.
 	replaces, moves bool
+	// proven tells that the authority took the secret for the tokens that there
+	// are; ended that it wants a person to sign in again.
+	proven, ended bool
 	// consent tells that somebody who may use the account must be asking.
 	consent bool
 	// tester is who wants it tested.

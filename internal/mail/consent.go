@@ -122,7 +122,7 @@ func (s *Service) begin(tx *store.Tx, by actor.Actor, c Change, d Draft, was sto
 		return "", err
 	}
 	n := consent.Note{
-		Change: c, Client: d.password.Reveal(), Typed: d.resealed, Base: was.Revision, Full: full,
+		Change: c, Client: d.password.Reveal(), Typed: d.resealed, Base: was.Revision, BaseID: was.ID, Full: full,
 		State: k.State.Reveal(), Nonce: k.Nonce.Reveal(), Verifier: k.Verifier.Reveal(), RedirectURI: consent.RedirectURI(access, full.RedirectPath),
 	}
 	w := consent.Waiting{ID: store.NewID(), Session: b.SessionID, User: by.UserID, Stage: consent.Begun, Expires: tx.Now().Add(consent.Life)}
@@ -185,7 +185,7 @@ func (s *Service) Going(ctx context.Context, by actor.Actor, id string, b Browse
 
 // FinishConsent takes a person who comes back from the authority. A refusal by
 // the authority is a *Problem. A state that is missing, somebody else's, used or
-// too old is a fault, and audited.
+// too old is a fault, and audited; one that nobody ever had only now and then.
 func (s *Service) FinishConsent(ctx context.Context, by actor.Actor, cb Callback, b Browser) (Finished, error) {
 	if err := manage(by); err != nil {
 		return Finished{}, err
@@ -207,8 +207,10 @@ func (s *Service) FinishConsent(ctx context.Context, by actor.Actor, cb Callback
 	if n.OtherTenant || n.OtherPerson() {
 		return Finished{ID: w.ID, Who: n.Who()}, s.keepDecision(ctx, by, w, n)
 	}
-	_, err = s.goLive(ctx, by, w.ID, n)
-	return Finished{Live: err == nil, ID: w.ID, Who: n.Who()}, err
+	if _, err = s.goLive(ctx, by, w.ID, n); err != nil {
+		return Finished{ID: w.ID, Who: n.Who()}, s.refusedSignIn(ctx, by, w, n, err)
+	}
+	return Finished{Live: true, ID: w.ID, Who: n.Who()}, nil
 }
 
 // take finds the sign-in that a person comes back from and ends it: its code
@@ -222,7 +224,10 @@ func (s *Service) take(ctx context.Context, by actor.Actor, cb Callback, b Brows
 		state := cb.Query.Get("state")
 		w, err = consent.Lock(tx, state)
 		switch {
-		case fault.Is(err, fault.KindNotFound) || err == nil && (state == "" || !w.Mine(by, b, tx.Now())):
+		case fault.Is(err, fault.KindNotFound):
+			refusal = errNoConsent
+			return s.auditStranger(tx, by, b)
+		case err == nil && !w.Mine(by, b, tx.Now()):
 			refusal = errNoConsent
 		case err != nil:
 			return err
@@ -271,21 +276,38 @@ func (s *Service) exchange(ctx context.Context, cb Callback, n consent.Note) (oa
 // refusedSignIn audits that a sign-in came to nothing and says why in words. The
 // settings are kept for a while: see [Service.BeginOnceMore].
 func (s *Service) refusedSignIn(ctx context.Context, by actor.Actor, w consent.Waiting, n consent.Note, cause error) error {
-	var e *oauth.Error
-	if !errors.As(cause, &e) {
-		return cause
+	reason, reply := fault.Sentence(cause), ""
+	if fault.Is(cause, fault.KindConflict) {
+		// Who begins once more has been told, and means what is there by then.
+		n.Revision = 0
 	}
-	p := s.tokenProblem(Profile{OAuth: n.Full, SenderAddress: n.SenderAddress, Host: n.Host, Auth: AuthOAuth, Kind: n.Kind}, e)
-	err := s.db.Update(ctx, func(tx *store.Tx) error {
-		if err := s.auditRefusal(tx, by, n, p.Reason, p.Reply); err != nil {
+	var e *oauth.Error
+	if errors.As(cause, &e) {
+		p := s.tokenProblem(Profile{OAuth: n.Full, SenderAddress: n.SenderAddress, Host: n.Host, Auth: AuthOAuth, Kind: n.Kind}, e)
+		cause, reason, reply = p, p.Reason, p.Reply
+	}
+	err := s.db.Update(context.WithoutCancel(ctx), func(tx *store.Tx) error {
+		if err := s.auditRefusal(tx, by, n, reason, reply); err != nil {
 			return err
 		}
 		return s.keepUnfinished(tx, w, n)
 	})
 	if err != nil {
-		return err
+		return errors.Join(cause, err)
 	}
-	return p
+	return cause
+}
+
+// auditStranger notes a way back that belongs to no sign-in. Every page that a
+// person looks at can lead there, so that it is noted a few times an hour, by a
+// name of its own.
+func (s *Service) auditStranger(tx *store.Tx, by actor.Actor, b Browser) error {
+	if !s.strangers.Allow(by.UserID+" "+b.SessionID, s.now()) {
+		return nil
+	}
+	return s.audit.Append(tx, by, audit.Event{
+		Action: "mail.sign_in_unknown", Kind: "mail_server", Reason: fault.Sentence(errNoConsent), Outcome: audit.Failed,
+	})
 }
 
 func (s *Service) auditRefusal(tx *store.Tx, by actor.Actor, n consent.Note, reason, said string) error {
@@ -358,13 +380,16 @@ func (s *Service) goLive(ctx context.Context, by actor.Actor, id string, n conse
 		if err != nil {
 			return err
 		}
-		if was.Revision != n.Base {
+		if was.ID != n.BaseID || was.Revision != n.Base {
 			return fault.Conflict("The mail server settings were changed by somebody else while you signed in. Look at them and sign in again.")
 		}
 		d, was, err := s.settle(tx, by, c)
 		if err != nil {
 			return err
 		}
+		// The authority took the secret a moment ago, and the tokens of before are
+		// replaced.
+		d.proven, d.moves = true, false
 		if d.rebound = !n.Typed; d.rebound {
 			d.Profile.OAuth.SecretSetAt = was.OAuth.SecretSetAt
 		}

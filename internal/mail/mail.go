@@ -12,6 +12,7 @@ import (
 	"github.com/sealpost/sealpost/internal/audit"
 	"github.com/sealpost/sealpost/internal/fault"
 	"github.com/sealpost/sealpost/internal/keyring"
+	"github.com/sealpost/sealpost/internal/mail/consent"
 	"github.com/sealpost/sealpost/internal/mail/letter"
 	"github.com/sealpost/sealpost/internal/mail/oauth"
 	"github.com/sealpost/sealpost/internal/mail/pace"
@@ -114,6 +115,8 @@ type Service struct {
 	tokens *token.Keeper
 	paces  *pace.Keeper
 	table  *verdict.Table
+
+	strangers consent.Strangers
 }
 
 // New returns the mail service of a database.

@@ -53,7 +53,9 @@ type authority struct {
 	// without is a member that answers lack.
 	without string
 	codes   map[string]url.Values
-	given   int
+	// meanwhile happens once, while the next request is under way.
+	meanwhile func()
+	given     int
 	// requests are the forms that arrived, by grant.
 	requests []url.Values
 	// letters are the tokens of letters handed over, by the path they took.
@@ -139,6 +141,10 @@ func (a *authority) token(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	a.requests = append(a.requests, r.PostForm)
+	if f := a.meanwhile; f != nil {
+		a.meanwhile = nil
+		f()
+	}
 	w.Header().Set("Content-Type", "application/json")
 	refuse := func(body string) {
 		w.WriteHeader(http.StatusBadRequest)

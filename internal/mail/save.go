@@ -7,6 +7,7 @@ import (
 	"github.com/sealpost/sealpost/internal/actor"
 	"github.com/sealpost/sealpost/internal/audit"
 	"github.com/sealpost/sealpost/internal/fault"
+	"github.com/sealpost/sealpost/internal/mail/consent"
 	"github.com/sealpost/sealpost/internal/mail/oauth"
 	"github.com/sealpost/sealpost/internal/mail/profile"
 	"github.com/sealpost/sealpost/internal/mail/token"
@@ -25,7 +26,7 @@ func (s *Service) Save(ctx context.Context, by actor.Actor, c Change) (Profile, 
 	if err != nil {
 		return Profile{}, err
 	}
-	if err := s.proveClient(ctx, seen); err != nil {
+	if err := s.proveClient(ctx, &seen); err != nil {
 		return Profile{}, err
 	}
 	var saved Profile
@@ -40,6 +41,9 @@ func (s *Service) Save(ctx context.Context, by actor.Actor, c Change) (Profile, 
 		}
 		if d.consent && !seen.consent || d.replaces && !seen.replaces {
 			return errStale
+		}
+		if d.replaces && d.source().Bind == seen.source().Bind {
+			d.proven, d.ended = seen.proven, seen.ended
 		}
 		before, err := s.storedDraft(tx, was)
 		if err != nil {
@@ -57,7 +61,7 @@ func (s *Service) Save(ctx context.Context, by actor.Actor, c Change) (Profile, 
 		if err != nil {
 			return err
 		}
-		if missing != nil && !c.SignInLater {
+		if missing != nil && !c.SignInLater && !d.ended {
 			return fault.Invalid("oauth", missing.Reason+" "+missing.Advice).WithCode(fault.CodeSignIn)
 		}
 		tested, err := s.tested(tx, c, d, was)
@@ -80,22 +84,24 @@ func (s *Service) Save(ctx context.Context, by actor.Actor, c Change) (Profile, 
 }
 
 // proveClient tries a new secret of the client, or another certificate, before
-// it takes the place of the one that works. Where the authority knows the client
-// by it and wants a person to sign in again, it is right.
-func (s *Service) proveClient(ctx context.Context, d Draft) error {
+// it takes the place of the one that works. Where the authority wants a person to
+// sign in again, the secret is taken: nothing works without one that does.
+func (s *Service) proveClient(ctx context.Context, d *Draft) error {
 	if !d.replaces {
 		return nil
 	}
 	err := s.tokens.Prove(ctx, d.source())
+	if errors.Is(err, token.ErrSignIn) {
+		return nil
+	}
 	var e *oauth.Error
 	if !errors.As(err, &e) {
-		if errors.Is(err, token.ErrSignIn) {
-			return nil
-		}
+		d.proven = err == nil
 		return err
 	}
 	p := s.tokenProblem(d.Profile, e)
 	if p.Remedy == verdict.RemedySignIn {
+		d.ended = true
 		return nil
 	}
 	o := d.Profile.OAuth
@@ -108,16 +114,25 @@ func (s *Service) missing(tx *store.Tx, d, before Draft) (*Problem, error) {
 	if !d.Profile.WantsSignIn() {
 		return nil, nil
 	}
-	from := d
-	if d.moves {
-		from = before
-	}
-	if from.Profile.ID != "" {
-		if ok, err := s.tokens.Opens(tx, from.source()); ok || err != nil {
+	if d.Profile.ID != "" {
+		if ok, err := s.keepsTokens(tx, before, d); ok || err != nil {
 			return nil, err
 		}
 	}
 	return signInProblem(d.Profile), nil
+}
+
+// keepsTokens reports whether somebody has signed in for what after becomes,
+// or for what it was before and the tokens move. Tokens that nobody has yet
+// proved the secret of after to be right for count as none.
+func (s *Service) keepsTokens(tx *store.Tx, before, after Draft) (bool, error) {
+	switch {
+	case after.moves:
+		return s.tokens.Opens(tx, before.source())
+	case after.resealed && !after.rebound && !after.proven:
+		return false, nil
+	}
+	return s.tokens.Opens(tx, after.source())
 }
 
 // reroutes reports whether mail goes to another server, or there in another
@@ -189,6 +204,9 @@ func (s *Service) store(tx *store.Tx, by actor.Actor, d Draft, was stored, teste
 	if was.ID == "" {
 		next.ID = store.NewID()
 		next.State, next.Since = Working, now
+		if was.Revision, err = lastRevision(tx); err != nil {
+			return Profile{}, err
+		}
 	}
 	d.Profile.ID = next.ID
 	if d.resealed || d.Profile.Auth == AuthNone || d.Profile.Auth == AuthOAuth && !d.Profile.OAuth.HasCredential() {
@@ -235,17 +253,25 @@ func (s *Service) store(tx *store.Tx, by actor.Actor, d Draft, was stored, teste
 	})
 }
 
-// moveTokens takes tokens along where that was decided, and forgets those of
-// other settings.
+// moveTokens takes tokens along where that was decided, and forgets all that
+// the secret which is sealed from now on was not proved for: else whoever makes
+// up a secret and has it sealed would own the tokens by it, and could take them
+// to certificates of his own. So tokens never outlive the sealing of a secret
+// other than by its being equal to the one before, or taken by the authority.
 func (s *Service) moveTokens(tx *store.Tx, before, after Draft) error {
 	if before.Profile.Auth != AuthOAuth {
 		return nil
 	}
-	if after.moves {
-		return s.tokens.Rebind(tx, before.source(), after.source())
-	}
-	if after.Profile.Auth == AuthOAuth && before.source().Bind == after.source().Bind {
-		return nil
+	from, to := before.source(), after.source()
+	if after.Profile.Auth == AuthOAuth {
+		switch keeps, err := s.keepsTokens(tx, before, after); {
+		case err != nil:
+			return err
+		case keeps && after.moves:
+			return s.tokens.Rebind(tx, from, to)
+		case keeps, from.Bind == to.Bind && (!after.resealed || after.proven):
+			return nil
+		}
 	}
 	return s.tokens.Drop(tx, before.Profile.ID)
 }
@@ -343,17 +369,29 @@ func (s *Service) Remove(ctx context.Context, by actor.Actor) error {
 		if !ok {
 			return errNoServer
 		}
-		if err := deleteProfile(tx, p.ID); err != nil {
+		if err := s.forget(tx, p); err != nil {
 			return err
-		}
-		if p.Auth == AuthOAuth {
-			if err := s.tokens.Drop(tx, p.ID); err != nil {
-				return err
-			}
 		}
 		if err := s.gate.CloseGate(tx, gateNoServer, "No mail server is set up yet."); err != nil {
 			return err
 		}
 		return s.audit.Append(tx, by, audit.Event{Action: "mail.removed", Kind: "mail_server", ID: p.ID, Name: p.Server()})
 	})
+}
+
+// forget deletes a profile with all that is kept for it.
+func (s *Service) forget(tx *store.Tx, p Profile) error {
+	if err := noteRevision(tx, p.Revision); err != nil {
+		return err
+	}
+	if err := deleteProfile(tx, p.ID); err != nil {
+		return err
+	}
+	if err := consent.Forget(tx); err != nil {
+		return err
+	}
+	if p.Auth != AuthOAuth {
+		return nil
+	}
+	return s.tokens.Drop(tx, p.ID)
 }

@@ -131,6 +131,19 @@ func deleteProfile(tx *store.Tx, id string) error {
 	return err
 }
 
+// lastRevision returns the revision that the profile which was removed last had,
+// and 0 where none was. The next one goes on from there, so that no form and no
+// sign-in that was about one profile fits another.
+func lastRevision(tx *store.Tx) (int64, error) {
+	return store.One(tx, func(r store.Row) (n int64, err error) { return n, r.Scan(&n) }, `SELECT COALESCE(MAX(revision), 0) FROM mail_revision`)
+}
+
+func noteRevision(tx *store.Tx, revision int64) error {
+	_, err := tx.Exec(`INSERT INTO mail_revision (slot, revision) VALUES ('active', $1)
+		ON CONFLICT (slot) DO UPDATE SET revision = excluded.revision`, revision)
+	return err
+}
+
 func selectAnchors(tx *store.Tx, profileID string) ([]trust.Anchor, error) {
 	return store.All(tx, func(r store.Row) (trust.Anchor, error) {
 		var a trust.Anchor

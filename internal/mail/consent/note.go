@@ -19,8 +19,10 @@ type Note struct {
 	// Client is what proves the client, Typed tells that it is new.
 	Password, Client string
 	Typed            bool
-	// Base is the revision that the change is of.
+	// Base is the revision that the change is of, BaseID the profile; zero where
+	// there was none.
 	Base                   int64
+	BaseID                 string
 	Full                   profile.OAuth
 	State, Nonce, Verifier string
 	RedirectURI            string

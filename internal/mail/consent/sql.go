@@ -63,3 +63,9 @@ func Trim(tx *store.Tx, userID string) error {
 		(SELECT id FROM mail_consent WHERE user_id = $1 ORDER BY id DESC LIMIT $2)`, userID, limit)
 	return err
 }
+
+// Forget deletes all sign-ins: the settings that they are for are gone.
+func Forget(tx *store.Tx) error {
+	_, err := tx.Exec(`DELETE FROM mail_consent`)
+	return err
+}

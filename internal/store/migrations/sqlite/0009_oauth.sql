@@ -68,6 +68,13 @@ CREATE TABLE mail_consent (
     expires_at BIGINT NOT NULL
 );
 
+-- The revision of the profile that was removed last; the next one goes on from
+-- it.
+CREATE TABLE mail_revision (
+    slot     TEXT   NOT NULL PRIMARY KEY,
+    revision BIGINT NOT NULL
+);
+
 -- The pace of a profile over all nodes: next_at is when the next letter may
 -- leave if none was spared, rest_until until when none leaves at all, both in
 -- microseconds.
