@@ -3,6 +3,7 @@ package mail
 import (
 	"context"
 	"crypto/x509"
+	"errors"
 	"time"
 
 	"github.com/sealpost/sealpost/internal/actor"
@@ -47,10 +48,13 @@ func ProblemOf(t Transport, v verdict.Verdict, reply string) Problem {
 }
 
 // Pause keeps all letters back for the reason of p and sets the time of the
-// next probe: 1, 5, 15 and then 60 minutes after one another. It does nothing
-// when the profile has changed since p was met, when a person stopped it, and
-// when it is paused already and no probe was due. The first pause is audited,
-// later ones only count.
+// next probe: 1, 5, 15 and then 60 minutes after one another, and no earlier
+// than p wants it. It does nothing when the profile has changed since p was met,
+// when a person stopped it, and when it is paused already and no probe was due.
+//
+// The first pause is audited, later ones only count. That holds beyond a probe
+// too: one that met the same problem with the first letter after it goes on with
+// the pause from before, and who is told of pauses hears of it once.
 func (s *Service) Pause(ctx context.Context, p Problem) error {
 	return s.db.Update(ctx, func(tx *store.Tx) error {
 		st, ok, err := selectProfile(tx, true)
@@ -66,13 +70,13 @@ func (s *Service) Pause(ctx context.Context, p Problem) error {
 
 func (s *Service) pause(tx *store.Tx, by actor.Actor, st *stored, p Problem) error {
 	now := tx.Now()
-	fresh := st.State != Paused
-	if fresh {
+	fresh := st.State != Paused && (st.Probes == 0 || st.Problem != p.Row)
+	if st.State != Paused {
 		st.State, st.Since = Paused, now
 	}
 	st.met(p)
 	delays := probeDelays()
-	st.NextProbe = now.Add(delays[min(st.Probes, len(delays)-1)])
+	st.NextProbe = now.Add(max(delays[min(st.Probes, len(delays)-1)], p.After))
 	st.Probes++
 	st.problemSecret = p.SecretVersion
 	if err := upsertProfile(tx, *st); err != nil {
@@ -96,7 +100,8 @@ func (s *Service) pause(tx *store.Tx, by actor.Actor, st *stored, p Problem) err
 
 // Troubled notes why the server cannot be used for the moment, while the
 // profile goes on working and letters stay due. Pages show it; the next letter
-// that the server takes ends it.
+// that the server takes ends it, and so does a problem without a row. That the
+// recipients of a day are used up is audited once a day.
 func (s *Service) Troubled(ctx context.Context, p Problem) error {
 	return s.db.Update(ctx, func(tx *store.Tx) error {
 		st, ok, err := selectProfile(tx, true)
@@ -104,7 +109,17 @@ func (s *Service) Troubled(ctx context.Context, p Problem) error {
 			return err
 		}
 		st.met(p)
-		return upsertProfile(tx, st)
+		if err := upsertProfile(tx, st); err != nil || p.Row != RowDailyLimit {
+			return err
+		}
+		news, err := s.paces.Tell(tx, st.ID)
+		if err != nil || !news {
+			return err
+		}
+		return s.audit.Append(tx, actor.System("delivery"), audit.Event{
+			Action: "mail.limited", Kind: "mail_server", ID: st.ID, Name: st.Server(), Reason: p.Reason,
+			Detail: []audit.Detail{{Name: "what to do", Value: p.Advice}},
+		})
 	})
 }
 
@@ -112,8 +127,13 @@ func (s *Service) Troubled(ctx context.Context, p Problem) error {
 // test. The next pause goes on in the row of delays until a letter is
 // accepted. Server is the certificate that the connection saw, nil without TLS:
 // its end is what pages warn of.
-func (s *Service) Probed(ctx context.Context, t Transport, server *x509.Certificate) error {
-	return s.success(ctx, t, server, false, 0)
+//
+// Where letters are waiting, the pause is over for sure, and audited as over,
+// with the first of them that the server takes; until then the problem is shown
+// as trouble. A sign-in proves little where letters are what is refused: each
+// probe would be told as an end, and the next letter as a new pause.
+func (s *Service) Probed(ctx context.Context, t Transport, server *x509.Certificate, waiting bool) error {
+	return s.success(ctx, t, server, taken{probe: true, waiting: waiting})
 }
 
 // Accepted notes that the server took letters on a connection made with t, and
@@ -121,20 +141,28 @@ func (s *Service) Probed(ctx context.Context, t Transport, server *x509.Certific
 // pause: the connection may be older than what the pause is for. For server see
 // [Service.Probed].
 func (s *Service) Accepted(ctx context.Context, t Transport, server *x509.Certificate, n int) error {
-	return s.success(ctx, t, server, true, n)
+	return s.success(ctx, t, server, taken{recipients: n})
 }
 
-func (s *Service) success(ctx context.Context, t Transport, server *x509.Certificate, letter bool, recipients int) error {
+// taken is what a server took: a sign-in for a probe, while letters were
+// waiting or not, or letters.
+type taken struct {
+	probe, waiting bool
+	recipients     int
+}
+
+func (s *Service) success(ctx context.Context, t Transport, server *x509.Certificate, what taken) error {
 	return s.db.Update(ctx, func(tx *store.Tx) error {
 		st, ok, err := selectProfile(tx, true)
 		if err != nil || !ok || st.ID != t.Profile.ID || st.Revision != t.Profile.Revision {
 			return err
 		}
-		if err := s.paces.Sent(tx, st.ID, recipients); err != nil {
+		if err := s.paces.Sent(tx, st.ID, what.recipients); err != nil {
 			return err
 		}
-		now := tx.Now()
-		resumed := st.State == Paused && !letter
+		now, letter := tx.Now(), !what.probe
+		resumed := st.State == Paused && what.probe
+		over := resumed && !what.waiting || letter && st.State == Working && st.Probes > 0
 		ends := t.CertificateEnds(server)
 		renewed := !ends.Equal(st.ServerCertificateEnds)
 		st.ServerCertificateEnds = ends
@@ -144,18 +172,18 @@ func (s *Service) success(ctx context.Context, t Transport, server *x509.Certifi
 		if letter {
 			st.LastAccepted = now
 		}
-		if letter && st.State == Working {
+		switch {
+		case over || letter && st.State == Working:
 			st.work(now)
+		case resumed:
+			st.State, st.Since, st.NextProbe, st.problemSecret = Working, now, time.Time{}, 0
 		}
 		if resumed {
-			probes := st.Probes
-			st.work(now)
-			st.Probes = probes
 			if err := s.gate.OpenGate(tx); err != nil {
 				return err
 			}
 		}
-		if err := upsertProfile(tx, st); err != nil || !resumed {
+		if err := upsertProfile(tx, st); err != nil || !over {
 			return err
 		}
 		return s.audit.Append(tx, actor.System("delivery"), audit.Event{
@@ -183,9 +211,9 @@ func (s *Service) Stop(ctx context.Context, by actor.Actor, reason string) error
 		}
 		st.work(tx.Now())
 		st.State, st.Since = Stopped, tx.Now()
-		st.Reason = "Paused by " + by.Login + "."
+		st.Reason = "Stopped by " + by.Login + "."
 		if reason != "" {
-			st.Reason = "Paused by " + by.Login + ": " + reason
+			st.Reason = "Stopped by " + by.Login + ": " + reason
 		}
 		st.Advice = "Resume it in the mail server settings."
 		if err := upsertProfile(tx, st); err != nil {
@@ -215,7 +243,7 @@ func (s *Service) Resume(ctx context.Context, by actor.Actor) error {
 		if err := upsertProfile(tx, st); err != nil {
 			return err
 		}
-		if err := s.gate.OpenGate(tx); err != nil {
+		if err := errors.Join(s.gate.OpenGate(tx), s.paces.Lift(tx, st.ID)); err != nil {
 			return err
 		}
 		return s.audit.Append(tx, by, audit.Event{Action: "mail.resumed", Kind: "mail_server", ID: st.ID, Name: st.Server()})

@@ -61,28 +61,101 @@ func TestAPauseIsProbedAfter1And5And15And60Minutes(t *testing.T) {
 	})
 }
 
+// A sign-in proves little where letters are what is refused: the pause is over,
+// and told as over, with the first letter that the server takes.
 func TestAProbeThatPassesLetsLettersLeaveAndRemembersTheRow(t *testing.T) {
 	each(t, func(r *rig) {
+		told := func(paused, resumed int) {
+			r.t.Helper()
+			if p, q := len(r.audited("mail.paused")), len(r.audited("mail.resumed")); p != paused || q != resumed {
+				r.t.Errorf("audited %d pauses and %d ends of them, want %d and %d", p, q, paused, resumed)
+			}
+		}
 		r.save(account())
 		r.pause()
 		transport := r.open()
-		r.must(r.mail.Probed(r.t.Context(), transport, nil))
-		if p := r.wantState(mail.Working); p.Problem != "" || p.Reason != "" || p.Probes != 1 || len(r.audited("mail.resumed")) != 1 {
+		r.must(r.mail.Probed(r.t.Context(), transport, nil, true))
+		if p := r.wantState(mail.Working); p.Problem != r.problem().Row || p.Probes != 1 || !r.standing().Send || !r.gate.open {
 			r.t.Errorf("after the probe: %+v", p)
 		}
-		// The sign-in works and letters do not: the row goes on.
+		told(1, 0)
+		// The sign-in works and letters do not: the row goes on, hour after hour.
 		r.pause()
 		if st := r.standing(); !st.NextProbe.Equal(r.clock.Now().Add(5 * time.Minute)) {
 			r.t.Errorf("the next probe is at %v", st.NextProbe)
 		}
-		r.must(r.mail.Probed(r.t.Context(), transport, nil))
+		for range 3 {
+			r.must(r.mail.Probed(r.t.Context(), transport, nil, true))
+			r.pause()
+		}
+		told(1, 0)
+		// Another problem is news.
+		r.must(r.mail.Probed(r.t.Context(), transport, nil, true))
+		other := r.problem()
+		other.Row = "another"
+		r.must(r.mail.Pause(r.t.Context(), other))
+		told(2, 0)
+		r.must(r.mail.Probed(r.t.Context(), transport, nil, true))
 		r.must(r.mail.Accepted(r.t.Context(), transport, nil, 1))
-		if p := r.active(); p.Probes != 0 || !p.LastAccepted.Equal(r.clock.Now()) {
+		if p := r.active(); p.Probes != 0 || p.Problem != "" || p.Reason != "" || !p.LastAccepted.Equal(r.clock.Now()) {
 			r.t.Errorf("after a letter: %+v", p)
 		}
+		told(2, 1)
+		r.must(r.mail.Accepted(r.t.Context(), transport, nil, 1))
+		told(2, 1)
 		r.pause()
 		if st := r.standing(); !st.NextProbe.Equal(r.clock.Now().Add(time.Minute)) {
 			r.t.Errorf("the row did not begin anew: %v", st.NextProbe)
+		}
+		told(3, 1)
+		// Where no letter waits, nothing more is to come.
+		r.must(r.mail.Probed(r.t.Context(), transport, nil, false))
+		if p := r.wantState(mail.Working); p.Problem != "" {
+			r.t.Errorf("after a probe without letters: %+v", p)
+		}
+		told(3, 2)
+		r.must(r.mail.Accepted(r.t.Context(), transport, nil, 1))
+		told(3, 2)
+	})
+}
+
+// Who wants to be left alone for longer is.
+func TestAPauseLastsAsLongAsTheOtherSideWants(t *testing.T) {
+	each(t, func(r *rig) {
+		r.save(account())
+		p := r.problem()
+		p.After = 20 * time.Minute
+		r.must(r.mail.Pause(r.t.Context(), p))
+		if st := r.standing(); !st.NextProbe.Equal(r.clock.Now().Add(20 * time.Minute)) {
+			r.t.Errorf("the next probe is at %v", st.NextProbe)
+		}
+	})
+}
+
+// A day that is used up lets some letters leave each hour and is used up again.
+// That is told once.
+func TestAUsedUpDayIsToldOnce(t *testing.T) {
+	each(t, func(r *rig) {
+		r.save(account())
+		limit := mail.Problem{Revision: r.active().Revision, Row: mail.RowDailyLimit, Reason: "The day is used up.", Advice: "Wait.", Passing: true}
+		for hour := range 24 {
+			r.must(r.mail.Troubled(r.t.Context(), limit))
+			if p := r.wantState(mail.Working); p.Reason != limit.Reason {
+				r.t.Errorf("hour %d: %+v", hour, p)
+			}
+			r.must(r.mail.Accepted(r.t.Context(), r.open(), nil, 1))
+			r.clock.Advance(time.Hour)
+		}
+		if all := r.audited("mail.limited"); len(all) != 1 || all[0].Reason != limit.Reason {
+			r.t.Errorf("told %d times: %+v", len(all), all)
+		}
+		r.must(r.mail.Troubled(r.t.Context(), limit))
+		if n := len(r.audited("mail.limited")); n != 2 {
+			r.t.Errorf("on the next day it was told %d times altogether", n)
+		}
+		r.must(r.mail.Troubled(r.t.Context(), mail.Problem{Revision: r.active().Revision}))
+		if p := r.wantState(mail.Working); p.Problem != "" || p.Reason != "" {
+			r.t.Errorf("it is taken back and says %+v", p)
 		}
 	})
 }
@@ -112,7 +185,7 @@ func TestNewsOfOldSettingsDoNotCount(t *testing.T) {
 			r.t.Errorf("paused or troubled by news of old settings: %+v", p)
 		}
 		r.pause()
-		r.must(r.mail.Probed(r.t.Context(), transport, nil))
+		r.must(r.mail.Probed(r.t.Context(), transport, nil, true))
 		r.wantState(mail.Paused)
 	})
 }
@@ -156,13 +229,13 @@ func TestAPersonStopsMailAndLetsItGo(t *testing.T) {
 		r.save(account())
 		r.against(r.mail.Stop(r.t.Context(), admin, strings.Repeat("x", 201)), "reason")
 		r.must(r.mail.Stop(r.t.Context(), admin, "maintenance"))
-		if p := r.wantState(mail.Stopped); p.Reason != "Paused by grace: maintenance" || p.Advice == "" || r.gate.reason != "operator" {
+		if p := r.wantState(mail.Stopped); p.Reason != "Stopped by grace: maintenance" || p.Advice == "" || r.gate.reason != "operator" {
 			r.t.Errorf("the stop says %+v", p)
 		}
 		// Nothing but a person ends it.
 		r.pause()
 		r.must(r.mail.Troubled(r.t.Context(), r.problem()))
-		r.must(r.mail.Probed(r.t.Context(), r.open(), nil))
+		r.must(r.mail.Probed(r.t.Context(), r.open(), nil, true))
 		r.must(r.mail.Accepted(r.t.Context(), r.open(), nil, 1))
 		r.save(keep(account()))
 		_, err := r.mail.TrustImport(r.t.Context(), admin, [][]byte{r.ca.Raw}, trust.ModeAnchor, secret.Value{})
@@ -171,7 +244,7 @@ func TestAPersonStopsMailAndLetsItGo(t *testing.T) {
 		if st := r.standing(); st.Send || st.Probe {
 			r.t.Errorf("delivery is told %+v", st)
 		}
-		if p := r.wantState(mail.Stopped); p.Reason != "Paused by grace: maintenance" {
+		if p := r.wantState(mail.Stopped); p.Reason != "Stopped by grace: maintenance" {
 			r.t.Errorf("the stop says %+v", p)
 		}
 		r.must(r.mail.Resume(r.t.Context(), other))
@@ -182,7 +255,7 @@ func TestAPersonStopsMailAndLetsItGo(t *testing.T) {
 			r.t.Error("it is not audited")
 		}
 		r.must(r.mail.Stop(r.t.Context(), admin, ""))
-		if p := r.active(); p.Reason != "Paused by grace." {
+		if p := r.active(); p.Reason != "Stopped by grace." {
 			r.t.Errorf("the stop says %q", p.Reason)
 		}
 	})
@@ -299,7 +372,7 @@ func TestTheEndOfTheServersCertificateIsThatOfTheLastConnection(t *testing.T) {
 			r.t.Errorf("after the renewal: %+v, %v", end, ok)
 		}
 		r.pause()
-		r.must(r.mail.Probed(r.t.Context(), r.open(), old))
+		r.must(r.mail.Probed(r.t.Context(), r.open(), old, false))
 		if end, ok := r.serverEnds(); !ok || !end.At.Equal(old.NotAfter) {
 			r.t.Errorf("after a probe: %+v, %v", end, ok)
 		}

@@ -90,7 +90,7 @@ type Problem struct {
 	Row, Reason, Advice, Command, Reply, Link string
 	Remedy                                    verdict.Remedy
 	// Passing tells that it goes by: the server is left alone, for After at
-	// least, and mail is not paused.
+	// least, and mail is paused only once that has lasted.
 	Passing bool
 	After   time.Duration
 }
@@ -98,7 +98,7 @@ type Problem struct {
 // Error returns the reason.
 func (p *Problem) Error() string { return "mail: " + p.Row + ": " + p.Reason }
 
-// The rows of problems that Open finds.
+// The rows of problems that no table has.
 const (
 	RowSecretRequired  = "secret-required"
 	RowConsentRequired = "consent-required"
@@ -106,6 +106,8 @@ const (
 	RowNoCapture       = "no-capture"
 	// RowSignIn: nobody has signed in at the provider for these settings.
 	RowSignIn = "sign-in"
+	// RowDailyLimit: the recipients of a day are used up. Nothing is wrong.
+	RowDailyLimit = "daily-limit"
 )
 
 // Open returns what is needed to send now. The account's password is read anew

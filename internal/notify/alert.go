@@ -34,6 +34,7 @@ func titles() map[string]string {
 		"mail.saved_untested":  "Somebody changed the mail server settings, without a test",
 		"mail.signed_in":       "Somebody signed in for the mail server",
 		"mail.sign_in_refused": "A sign-in for the mail server was refused",
+		"mail.limited":         "Mail has reached its limit for today: letters wait",
 		"mail.expiring":        "Something of the mail server ends",
 	}
 }

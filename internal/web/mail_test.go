@@ -560,12 +560,15 @@ func TestMailIsStoppedResumedAndRemoved(t *testing.T) {
 	grace.get(settingsPath+"?ask=stop").sees(http.StatusOK, "Keep all letters back?")
 	grace.post(settingsPath+"/stop", "reason", strings.Repeat("x", 201)).sees(http.StatusUnprocessableEntity, "longer than 200 characters")
 	grace.post(settingsPath+"/stop", "reason", "Moving the server").leads(settingsPath).
-		sees(http.StatusOK, "Stopped", "Paused by grace: Moving the server", "Resume")
+		sees(http.StatusOK, "Stopped", "Stopped by grace: Moving the server", "Resume")
 	grace.get("/").sees(http.StatusOK, "Mail is stopped.")
 	grace.post(settingsPath+"/resume").leads(settingsPath).sees(http.StatusOK, "Letters leave now.", "Delivering")
 	grace.get(settingsPath+"/state").sees(http.StatusOK, "Delivering").lacks("<html")
 
 	p, _ := r.profile()
+	r.must(r.mail.Troubled(t.Context(), mail.Problem{Revision: p.Revision, Row: mail.RowDailyLimit, Reason: "Letters to 10000 recipients left within a day."}))
+	grace.get("/").sees(http.StatusOK, "Mail has reached its limit for today.", "Letters to 10000 recipients left")
+	ben.get("/").sees(http.StatusOK, "Mail has reached its limit for today.").lacks("10000")
 	r.must(r.mail.Pause(t.Context(), mail.Problem{
 		Revision: p.Revision, Row: "auth-refused", Reason: "The server refuses user name or password.", Advice: "Check them.", Reply: "535 <i>no</i>",
 	}))

@@ -127,6 +127,8 @@ func mailBanner(profile mail.Profile, set bool, gate outbox.Gate, manages bool) 
 		b.Tone, b.Text, b.More = "warn", "Mail is stopped.", "An administrator keeps all mail back."
 	case profile.State == mail.Paused:
 		b.Text, b.More = "Mail is paused.", "It leaves by itself once the mail server works again."
+	case profile.State == mail.Working && profile.Problem == mail.RowDailyLimit:
+		b.Tone, b.Text, b.More = "warn", "Mail has reached its limit for today.", "What waits leaves by itself."
 	case !gate.Open && gate.Reason == outbox.ReasonRestored:
 		b.Tone, b.Text, b.More = "warn", "Mail is on hold after a restore.", "Letters from before it could go out twice."
 	case profile.Kind == mail.KindCapture:

@@ -157,10 +157,10 @@ func (e *Engine) Run(ctx context.Context) (more bool, err error) {
 	witness := standing.Set && standing.Profile.State == mail.Paused && e.newWitness(due)
 	switch {
 	case (standing.Probe || witness) && !e.resting(revision):
-		return e.probe(ctx, !standing.Probe)
+		return e.probe(ctx, !standing.Probe, due > 0)
 	case !standing.Send || !open || due == 0 || e.resting(revision) || e.waits(revision):
 		e.idle(ctx, standing.Send)
-		return false, e.settle(ctx)
+		return false, errors.Join(e.relieve(ctx, standing.Profile, due), e.settle(ctx))
 	}
 	return e.shift(ctx, e.crew(ctx, standing.Profile), due)
 }
@@ -232,8 +232,9 @@ func (e *Engine) crew(ctx context.Context, p mail.Profile) []*lane {
 
 // probe connects to a paused server and lets letters leave again when that
 // works. The connection is kept for them. A probe for a witness looks at a
-// further letter alone: what was refused before still counts.
-func (e *Engine) probe(ctx context.Context, witness bool) (more bool, err error) {
+// further letter alone: what was refused before still counts. Waiting tells that
+// there are letters which show whether the server takes them too.
+func (e *Engine) probe(ctx context.Context, witness, waiting bool) (more bool, err error) {
 	e.mu.Lock()
 	e.doubt = doubt{}
 	if !witness {
@@ -254,7 +255,7 @@ func (e *Engine) probe(ctx context.Context, witness bool) (more bool, err error)
 	if failure == nil && problem == nil {
 		e.observe(Event{What: "probe", Result: "ok", Took: e.now().Sub(began)})
 		e.reached()
-		return true, e.mail.Probed(ctx, t, l.conn.Certificate())
+		return true, e.mail.Probed(ctx, t, l.conn.Certificate(), waiting)
 	}
 	l.hangUp(ctx)
 	if ctx.Err() != nil {
@@ -262,7 +263,7 @@ func (e *Engine) probe(ctx context.Context, witness bool) (more bool, err error)
 	}
 	if problem != nil {
 		e.observe(Event{What: "probe", Result: "failed", Row: problem.Row, Took: e.now().Sub(began)})
-		return false, e.met(ctx, *problem)
+		return false, e.met(ctx, t.Profile, *problem)
 	}
 	v := e.table.DecideFrom(failure, t.Profile.Provider())
 	e.observe(Event{What: "probe", Result: "failed", Row: v.Row, Took: e.now().Sub(began)})
@@ -278,7 +279,7 @@ func (e *Engine) open(ctx context.Context) (mail.Transport, bool, error) {
 	case err == nil:
 		return t, true, nil
 	case errors.As(err, &problem):
-		return t, false, e.met(ctx, *problem)
+		return t, false, e.met(ctx, t.Profile, *problem)
 	case fault.Is(err, fault.KindNotFound):
 		return t, false, nil
 	}

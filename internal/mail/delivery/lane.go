@@ -178,7 +178,7 @@ func (l *lane) connect(ctx context.Context, t mail.Transport) (mail.Transport, b
 	}
 	if problem != nil {
 		e.observe(Event{What: "connection", Result: "failed", Row: problem.Row, Took: e.now().Sub(began)})
-		return t, false, e.met(ctx, *problem)
+		return t, false, e.met(ctx, t.Profile, *problem)
 	}
 	v := e.decide(t, failure)
 	e.observe(Event{What: "connection", Result: "failed", Row: v.Row, Took: e.now().Sub(began)})

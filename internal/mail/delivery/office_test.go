@@ -218,28 +218,34 @@ func TestATokenThatIsRefusedAgainPauses(t *testing.T) {
 
 const authority = "login.microsoftonline.com"
 
-// An authority that cannot be reached goes by: it is asked again now and then,
-// and mail is not paused, however long it takes.
+// An authority that cannot be reached goes by: it is asked again now and then.
+// Once letters have waited for five minutes everybody hears of it, once, and it
+// ends by itself all the same.
 func TestAnAuthorityThatIsAwayIsWaitedFor(t *testing.T) {
 	eachWay(t, func(o *office) {
 		o.setAway(authority, true)
 		ids := []string{o.add("a", news()), o.add("b", news())}
-		o.passBy(10*time.Second, 20*time.Minute, nil)
-		p := o.wantState(mail.Working)
-		if p.Problem == "" || o.audited("mail.paused") != 0 {
-			o.t.Errorf("the profile shows %q and was paused %d times", p.Problem, o.audited("mail.paused"))
+		o.passBy(10*time.Second, 4*time.Minute+50*time.Second, nil)
+		if p := o.wantState(mail.Working); !strings.HasPrefix(p.Problem, "grant-reach") || o.audited("mail.paused") != 0 {
+			o.t.Errorf("before five minutes it shows %q and was paused %d times", p.Problem, o.audited("mail.paused"))
+		}
+		o.passBy(10*time.Second, 2*time.Hour, nil)
+		p := o.wantState(mail.Paused)
+		if !strings.HasPrefix(p.Problem, "grant-reach") || o.audited("mail.paused") != 1 {
+			o.t.Errorf("it shows %q and was paused %d times", p.Problem, o.audited("mail.paused"))
 		}
 		o.wantKept(ids...)
-		tries := o.setAway(authority, false)
-		if tries < 4 || tries > 12 {
-			o.t.Errorf("it was tried %d times in 20 minutes", tries)
+		// Six tries at most, then probes after 1, 5, 15 and 60 minutes; whoever
+		// keeps the tokens asks less often than it is asked.
+		if tries := o.setAway(authority, false); tries < 4 || tries > 12 {
+			o.t.Errorf("it was tried %d times in two hours", tries)
 		}
-		o.passBy(5*time.Second, 10*time.Minute, o.took(2))
+		o.passBy(30*time.Second, 2*time.Hour, o.took(2))
 		for _, id := range ids {
 			o.want(id, outbox.Accepted)
 		}
-		if p := o.wantState(mail.Working); p.Problem != "" {
-			o.t.Errorf("the profile still shows %s", p.Problem)
+		if p := o.wantState(mail.Working); p.Problem != "" || o.audited("mail.resumed") != 1 {
+			o.t.Errorf("the profile still shows %q; %d ends are told", p.Problem, o.audited("mail.resumed"))
 		}
 	})
 }
@@ -417,5 +423,36 @@ func TestALostAnswerThroughGraphIsUncertain(t *testing.T) {
 		if len(letters) != 2 || letters[0].MessageID != letters[1].MessageID {
 			o.t.Errorf("got %d letters", len(letters))
 		}
+	})
+}
+
+// A number on a page that nobody vouches for keeps no mail for a day, and who
+// saves other settings does not wait for it.
+func TestNobodyIsLeftAloneForADay(t *testing.T) {
+	eachOffice(t, oauthtest.Options{}, func(o *office) {
+		change := func(c *mail.Change) {
+			o.exchange(c)
+			c.OAuth.Via = mail.ViaGraph
+		}
+		o.save(change)
+		busy := oauthtest.Failure{Status: http.StatusTooManyRequests, Header: http.Header{"Retry-After": {"86400"}}, Body: "<h1>Busy</h1>"}
+		o.stand.FailGraph(busy)
+		ids := []string{o.add("a", news())}
+		o.run()
+		if took := o.passBy(30*time.Second, 4*time.Hour, o.took(1)); took > 30*time.Minute {
+			o.t.Errorf("it took %v, want 20 minutes", took)
+		}
+		o.stand.FailGraph(busy)
+		ids = append(ids, o.add("b", news()))
+		o.run()
+		if wait := o.row(ids[1]).Due.Sub(o.clock.Now()); wait > 30*time.Minute {
+			o.t.Errorf("the letter is due in %v", wait)
+		}
+		o.save(change)
+		ids = append(ids, o.add("c", reset()))
+		if took := o.passBy(5*time.Second, 4*time.Hour, o.took(2)); took > time.Minute {
+			o.t.Errorf("after other settings were saved it took %v", took)
+		}
+		o.want(ids[2], outbox.Accepted)
 	})
 }

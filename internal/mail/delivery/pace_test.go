@@ -381,8 +381,26 @@ func TestTheDayIsOverForNowAndNoLetterFails(t *testing.T) {
 			r.t.Errorf("the profile still shows %s", p.Problem)
 		}
 		r.wantToday(2)
-		if r.audited("mail.paused") != 0 || r.seen("letter", "failed") != 0 {
-			r.t.Error("it was paused, or a letter failed")
+		if r.audited("mail.paused") != 0 || r.audited("mail.limited") != 1 || r.seen("letter", "failed") != 0 {
+			r.t.Errorf("it was paused, a letter failed, or it was told %d times", r.audited("mail.limited"))
+		}
+	})
+}
+
+// What is shown of a used-up day goes with the last letter that it keeps.
+func TestAUsedUpDayThatKeepsNoLetterIsNotShown(t *testing.T) {
+	each(t, func(r *rig) {
+		r.save(func(c *mail.Change) { c.Pace.PerDay = 1 })
+		r.add("ada", reset())
+		r.add("grace", reset())
+		r.pass(time.Minute, nil)
+		if p := r.profile(); p.Problem != mail.RowDailyLimit {
+			r.t.Fatalf("the profile shows %q", p.Problem)
+		}
+		r.update(func(tx *store.Tx) error { return r.box.CancelFor(tx, "u-grace", letter.KindPasswordReset) })
+		r.pass(2*time.Minute, nil)
+		if p := r.wantState(mail.Working); p.Problem != "" || p.Reason != "" {
+			r.t.Errorf("the profile shows %q: %s", p.Problem, p.Reason)
 		}
 	})
 }

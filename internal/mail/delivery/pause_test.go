@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -97,6 +98,36 @@ func TestAWrongPasswordPausesAndMendsByItself(t *testing.T) {
 		}
 		if r.audited("mail.resumed") != 1 {
 			r.t.Error("the end of the pause is not audited")
+		}
+	})
+}
+
+// Where letters are what is refused, each probe signs in and each next letter is
+// refused again. Who is told of pauses hears of one.
+func TestLettersThatAreRefusedHourAfterHourAreOnePause(t *testing.T) {
+	each(t, func(r *rig) {
+		var mended atomic.Bool
+		r.server(func(a smtptest.Asked) string {
+			if a.Verb == "CONTENT" && !mended.Load() {
+				return "554 5.2.252 SendAsDenied; robot not allowed to send as vault"
+			}
+			return ""
+		})
+		ids := r.queue(4)
+		r.passBy(30*time.Second, 5*time.Hour, nil)
+		if p := r.wantState(mail.Paused); p.Problem != "ms-sendas-252" || r.seen("probe", "ok") < 5 {
+			r.t.Errorf("it shows %q after %d probes", p.Problem, r.seen("probe", "ok"))
+		}
+		if paused, resumed := r.audited("mail.paused"), r.audited("mail.resumed"); paused != 1 || resumed != 0 {
+			r.t.Errorf("%d pauses and %d ends are told", paused, resumed)
+		}
+		mended.Store(true)
+		r.passBy(30*time.Second, 2*time.Hour, r.arrived(4))
+		for _, id := range ids {
+			r.want(id, outbox.Accepted)
+		}
+		if paused, resumed := r.audited("mail.paused"), r.audited("mail.resumed"); paused != 1 || resumed != 1 || r.wantState(mail.Working).Problem != "" {
+			r.t.Errorf("%d pauses and %d ends are told", paused, resumed)
 		}
 	})
 }

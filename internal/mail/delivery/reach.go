@@ -21,6 +21,11 @@ const (
 	longPatience = time.Hour
 )
 
+// longestRest is how long a server is left alone at most, whatever it asks for:
+// no number on a proxy's page keeps mail for a day, and what lives shortest, the
+// link to a new password, lives for half an hour.
+const longestRest = 20 * time.Minute
+
 // softLimit is how many letters in a row may be put off before the server is
 // left alone for a while.
 const softLimit = 3
@@ -35,8 +40,6 @@ type reach struct {
 	since, until time.Time
 	// soft counts letters put off in a row.
 	soft int
-	// passing counts problems in a row that go by and are not the server's.
-	passing int
 }
 
 // repeated counts failures of one row of the table in a row.
@@ -101,7 +104,7 @@ func (e *Engine) reached() {
 }
 
 // leaveAlone notes a failure of the server and sets the time of the next try,
-// at least atLeast away. It returns how long the failures have lasted, reckoned
+// at least atLeast away, but no longer than longestRest. It returns how long the failures have lasted, reckoned
 // from the last letter that any process saw accepted.
 func (e *Engine) leaveAlone(p mail.Profile, atLeast time.Duration) time.Duration {
 	e.mu.Lock()
@@ -115,7 +118,7 @@ func (e *Engine) leaveAlone(p mail.Profile, atLeast time.Duration) time.Duration
 		r.since = p.LastAccepted
 	}
 	delays := restDelays()
-	wait := max(e.spread(delays[min(r.failures, len(delays)-1)]), atLeast)
+	wait := max(e.spread(delays[min(r.failures, len(delays)-1)]), min(atLeast, longestRest))
 	r.failures, r.soft = r.failures+1, 0
 	r.until = now.Add(wait)
 	// One try falls on the moment at which patience ends.
@@ -152,23 +155,25 @@ func (e *Engine) rest() time.Duration {
 	return max(e.reach.until.Sub(e.now()), 0)
 }
 
-// met deals with what kept a transport from being made. One that goes by is
-// waited for, however long it takes: it is nobody's to mend here.
-func (e *Engine) met(ctx context.Context, p mail.Problem) error {
-	if !p.Passing {
-		return e.pause(ctx, p)
+// met deals with what kept a transport from being made for p. One that goes by,
+// such as an authority that cannot be reached, is waited for as a server out of
+// reach is: once letters have waited for it as long as that, mail is paused, so
+// that everybody hears of it, and the profile says when it is tried. A probe that
+// meets such a thing says nothing of what mail is paused for, which stays.
+func (e *Engine) met(ctx context.Context, p mail.Profile, problem mail.Problem) error {
+	if !problem.Passing {
+		return e.pause(ctx, problem)
 	}
-	e.mu.Lock()
-	r := &e.reach
-	if r.revision != p.Revision {
-		*r = reach{revision: p.Revision}
+	lasted := e.leaveAlone(p, problem.After)
+	e.log.Warn("there is nothing to sign in with at the moment", "row", problem.Row, "lasted", lasted, "reply", problem.Reply)
+	switch {
+	case p.State == mail.Paused:
+		problem.Row, problem.Reason, problem.Advice, problem.Command = p.Problem, p.Reason, p.Advice, p.Command
+		problem.Reply, problem.Link, problem.Remedy = p.Reply, p.Link, p.Remedy
+	case lasted < patience:
+		return e.mail.Troubled(ctx, problem)
 	}
-	delays := restDelays()
-	r.until = e.now().Add(max(e.spread(delays[min(r.passing, len(delays)-1)]), p.After))
-	r.passing++
-	e.mu.Unlock()
-	e.log.Warn("there is nothing to sign in with at the moment", "row", p.Row, "reply", p.Reply)
-	return e.mail.Troubled(ctx, p)
+	return e.pause(ctx, problem)
 }
 
 // pause keeps all letters back. From then on the profile says when the server

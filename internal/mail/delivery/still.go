@@ -9,9 +9,6 @@ import (
 	"github.com/sealpost/sealpost/internal/mail/pace"
 )
 
-// rowDailyLimit names the problem that the day's recipients are used up.
-const rowDailyLimit = "daily-limit"
-
 // dailyCheck is how long the day's limit is believed at most: other nodes count
 // too.
 const dailyCheck = time.Minute
@@ -64,7 +61,7 @@ func (e *Engine) standStill(ctx context.Context, t mail.Transport, g pace.Grant)
 		return nil
 	}
 	return e.mail.Troubled(ctx, mail.Problem{
-		Revision: t.Profile.Revision, SecretVersion: t.SecretVersion, Row: rowDailyLimit, Passing: true,
+		Revision: t.Profile.Revision, SecretVersion: t.SecretVersion, Row: mail.RowDailyLimit, Passing: true,
 		Reason: fmt.Sprintf("Letters to %d recipients left within a day, and the settings allow no more.", t.Profile.Limits().PerDay),
 		Advice: fmt.Sprintf("Nothing: all letters wait, and leave again from %s UTC on. Raise the number in the mail server settings only where the provider allows more.",
 			g.Clears.UTC().Format("2 January 15:04")),
@@ -88,4 +85,13 @@ func (e *Engine) still() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.now().Before(e.paced.until)
+}
+
+// relieve takes back that the day's recipients are used up where no letter waits
+// any more: none is left that would show that it is over.
+func (e *Engine) relieve(ctx context.Context, p mail.Profile, due int) error {
+	if due > 0 || p.State != mail.Working || p.Problem != mail.RowDailyLimit {
+		return nil
+	}
+	return e.mail.Troubled(ctx, mail.Problem{Revision: p.Revision})
 }

@@ -112,7 +112,7 @@ func (g *Grant) takeOfMinute(tx *store.Tx, now int64, r row) error {
 		}
 	}
 	// The first letter after a rest leaves with none spared.
-	next = max(next, r.rest+(spared-1)*gap)
+	next = max(next, r.resting(now)+(spared-1)*gap)
 	// The last of n letters is early by no more than what may be spared.
 	most := spared - (next-now+gap-1)/gap
 	if most <= 0 {
@@ -127,7 +127,7 @@ func (g *Grant) takeOfMinute(tx *store.Tx, now int64, r row) error {
 // takeOfDay bounds the grant by what the day leaves.
 func (g *Grant) takeOfDay(tx *store.Tx) error {
 	now := hourOf(store.Micros(tx.Now()))
-	all, err := selectSent(tx, g.profileID, now-day)
+	all, err := selectSent(tx, g.profileID, now)
 	if err != nil {
 		return err
 	}
@@ -173,8 +173,13 @@ func (k *Keeper) GiveBack(ctx context.Context, g Grant, unused, refused int) err
 	})
 }
 
+// longestRest is how long letters rest at most, whatever is asked for: a wrong
+// number must not keep them until they are worth nothing.
+const longestRest = time.Hour
+
 // Slow lets no letter leave for d, whichever node it is at, and none be spared
-// meanwhile. It does nothing where there is no limit by the minute.
+// meanwhile; after an hour at most it may be tried again. It does nothing where
+// there is no limit by the minute.
 func (k *Keeper) Slow(ctx context.Context, profileID string, l Limits, d time.Duration) error {
 	if l.PerMinute <= 0 {
 		return nil
@@ -184,8 +189,36 @@ func (k *Keeper) Slow(ctx context.Context, profileID string, l Limits, d time.Du
 		if err != nil {
 			return err
 		}
-		return updateRest(tx, profileID, max(r.rest, store.Micros(tx.Now().Add(d))))
+		now := tx.Now()
+		return updateRest(tx, profileID, max(r.resting(store.Micros(now)), store.Micros(now.Add(min(d, longestRest)))))
 	})
+}
+
+// resting returns until when no letter leaves, and 0 where nothing keeps them.
+// A rest that ends later than any can was written before the clock was put back.
+func (r row) resting(now int64) int64 {
+	if r.rest > now+longestRest.Microseconds() {
+		return 0
+	}
+	return r.rest
+}
+
+// Lift ends a rest: somebody changed what it was for, or says that it is over.
+func (k *Keeper) Lift(tx *store.Tx, profileID string) error { return updateRest(tx, profileID, 0) }
+
+// Forget deletes all that is known of a profile that was removed.
+func (k *Keeper) Forget(tx *store.Tx, profileID string) error { return deleteAll(tx, profileID) }
+
+// Tell reports whether it is news that a day is used up: nobody was told so in
+// the last 24 hours. Who asks tells it. A day that is used up lets some letters
+// leave each hour and is used up again, which nobody wants to hear each time.
+func (k *Keeper) Tell(tx *store.Tx, profileID string) (bool, error) {
+	now := store.Micros(tx.Now())
+	r, err := lockRow(tx, profileID)
+	if err != nil || r.told > now-(day*time.Hour).Microseconds() && r.told <= now {
+		return false, err
+	}
+	return true, updateTold(tx, profileID, now)
 }
 
 // Sent counts recipients of letters that left without a grant that counted
@@ -199,7 +232,7 @@ func (k *Keeper) Sent(tx *store.Tx, profileID string, recipients int) error {
 
 // Today returns how many recipients there were in the last day.
 func (k *Keeper) Today(tx *store.Tx, profileID string) (int, error) {
-	all, err := selectSent(tx, profileID, hourOf(store.Micros(tx.Now()))-day)
+	all, err := selectSent(tx, profileID, hourOf(store.Micros(tx.Now())))
 	return int(total(all)), err
 }
 

@@ -481,3 +481,37 @@ func TestNodesThatConnectTogetherShareTheSlots(t *testing.T) {
 		}
 	})
 }
+
+// It is news once a day, for each profile, and also where the clock was put back.
+func TestAUsedUpDayIsNewsOnce(t *testing.T) {
+	t.Parallel()
+	storetest.EachClock(t, func(t *testing.T, db *store.DB, clock *storetest.Clock) {
+		k := pace.New(pace.Config{DB: db})
+		tell := func(profileID string) (news bool) {
+			t.Helper()
+			err := db.Update(t.Context(), func(tx *store.Tx) (err error) {
+				news, err = k.Tell(tx, profileID)
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return news
+		}
+		if !tell("p") || tell("p") || !tell("q") {
+			t.Error("it is no news at first, or news again at once")
+		}
+		clock.Advance(24*time.Hour - time.Second)
+		if tell("p") {
+			t.Error("it is news within a day")
+		}
+		clock.Advance(time.Second)
+		if !tell("p") || tell("p") {
+			t.Error("it is no news a day later, or twice")
+		}
+		clock.Advance(-48 * time.Hour)
+		if !tell("p") {
+			t.Error("a clock that was put back keeps it quiet")
+		}
+	})
+}

@@ -81,7 +81,8 @@ CREATE TABLE mail_revision (
 CREATE TABLE mail_pace (
     profile_id TEXT   NOT NULL PRIMARY KEY,
     next_at    BIGINT NOT NULL,
-    rest_until BIGINT NOT NULL
+    rest_until BIGINT NOT NULL,
+    told_at    BIGINT NOT NULL
 );
 
 -- The recipients that a profile has sent to, by the hour.
