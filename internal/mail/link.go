@@ -7,6 +7,8 @@ import (
 	"errors"
 	"time"
 
+	"github.com/sealpost/sealpost/internal/actor"
+	"github.com/sealpost/sealpost/internal/audit"
 	"github.com/sealpost/sealpost/internal/fault"
 	"github.com/sealpost/sealpost/internal/mail/consent"
 	"github.com/sealpost/sealpost/internal/mail/graph"
@@ -16,6 +18,7 @@ import (
 	"github.com/sealpost/sealpost/internal/mail/smtp"
 	"github.com/sealpost/sealpost/internal/mail/token"
 	"github.com/sealpost/sealpost/internal/mail/verdict"
+	"github.com/sealpost/sealpost/internal/store"
 )
 
 // Link is a connection that letters leave on. It is for one goroutine.
@@ -165,10 +168,39 @@ func (s *Service) KeepAlive(ctx context.Context) error {
 	err = s.tokenError(d.Profile, s.tokens.KeepAlive(ctx, d.source()))
 	var problem *Problem
 	if errors.As(err, &problem) {
-		if problem.Passing {
+		switch {
+		case problem.Passing:
 			return nil // the token keeper tries again
+		case d.Profile.State == Stopped:
+			return s.ended(ctx, *problem)
 		}
 		return s.Pause(ctx, *problem)
 	}
+	if err == nil && d.Profile.State == Stopped && d.Profile.Problem != "" {
+		return s.ended(ctx, Problem{Revision: d.Profile.Revision})
+	}
 	return err
+}
+
+// ended notes why nobody could sign in with a profile that is stopped, and that
+// somebody can again where p has no row. Reason and advice stay those of the
+// stop.
+func (s *Service) ended(ctx context.Context, p Problem) error {
+	return s.db.Update(ctx, func(tx *store.Tx) error {
+		st, ok, err := selectProfile(tx, true)
+		if err != nil || !ok || st.Revision != p.Revision || st.State != Stopped || st.Problem == p.Row {
+			return err
+		}
+		st.Problem, st.Remedy, st.Command, st.Reply, st.Link = p.Row, p.Remedy, p.Command, p.Reply, p.Link
+		if err := upsertProfile(tx, st); err != nil || p.Row == "" {
+			return err
+		}
+		tx.OnCommit(func() {
+			s.log.Error("mail is stopped and could not be resumed", "server", st.Server(), "problem", p.Row, "reason", p.Reason, "said", p.Reply)
+		})
+		return s.audit.Append(tx, actor.System("delivery"), audit.Event{
+			Action: "mail.sign_in_ended", Kind: "mail_server", ID: st.ID, Name: st.Server(), Reason: p.Reason,
+			Detail: []audit.Detail{{Name: "provider said", Value: p.Reply}, {Name: "what to do", Value: p.Advice}},
+		})
+	})
 }

@@ -292,6 +292,41 @@ func TestTheSignInIsUsedOnceADay(t *testing.T) {
 	})
 }
 
+// A sign-in may end while mail is stopped. Whoever is told of mail hears of it
+// once, and mail stays stopped.
+func TestASignInThatEndsWhileMailIsStoppedIsTold(t *testing.T) {
+	eachOffice(t, func(o *office) {
+		alive := func() { o.t.Helper(); o.clock.Advance(21 * time.Hour); o.must(o.mail.KeepAlive(o.t.Context())) }
+		o.setUp(o.microsoft())
+		o.must(o.mail.Stop(o.t.Context(), admin, "maintenance"))
+		alive()
+		o.ours.set(func() { o.ours.refusal = busy })
+		alive()
+		if p := o.wantState(mail.Stopped); p.Problem != "" {
+			o.t.Errorf("what goes by is noted: %+v", p)
+		}
+		o.ours.set(func() { o.ours.refusal = revoked })
+		alive()
+		alive()
+		p := o.wantState(mail.Stopped)
+		if p.Remedy != verdict.RemedySignIn || p.Reason != "Stopped by grace: maintenance" || !strings.Contains(p.Reply, "AADSTS50173") {
+			o.t.Errorf("it says %+v", p)
+		}
+		if all := o.audited("mail.sign_in_ended"); len(all) != 1 || all[0].Reason == "" {
+			o.t.Errorf("told %d times: %+v", len(all), all)
+		}
+		o.ours.set(func() { o.ours.refusal = "" })
+		id, err := o.mail.BeginAgain(o.t.Context(), admin, o.browser)
+		o.must(err)
+		_, err = o.finish(o.away(id))
+		o.must(err)
+		alive()
+		if p := o.wantState(mail.Stopped); p.Problem != "" || p.Remedy != "" || p.Reason != "Stopped by grace: maintenance" {
+			o.t.Errorf("after a new sign-in it says %+v", p)
+		}
+	})
+}
+
 func TestWhatEndsIsKnownBefore(t *testing.T) {
 	eachOffice(t, func(o *office) {
 		health := func() mail.Health {

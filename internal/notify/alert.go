@@ -35,6 +35,7 @@ func titles() map[string]string {
 		"mail.signed_in":       "Somebody signed in for the mail server",
 		"mail.sign_in_refused": "A sign-in for the mail server was refused",
 		"mail.limited":         "Mail has reached its limit for today: letters wait",
+		"mail.sign_in_ended":   "Nobody could sign in for the mail server, which is stopped",
 		"mail.expiring":        "Something of the mail server ends",
 	}
 }
