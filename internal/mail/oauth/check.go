@@ -105,13 +105,27 @@ func (s Settings) checkURL(check *fault.Check, field, text string, allowed Autho
 		"Type an address that begins with https:// and the name of a host in small letters, without a user name and without #.") {
 		return
 	}
-	first, _, _ := strings.Cut(strings.TrimPrefix(u.Path, "/"), "/")
-	if !check.That(s.Provider != Microsoft || !allTenants(first), field, "The address is that of all tenants. Put {tenant} in it, or leave it empty.") {
+	if s.Provider == Microsoft && !s.checkTenantPath(check, field, u) {
 		return
 	}
 	check.That(allowed.Allows(u), field, "Secrets go to the authorities of Microsoft and Google alone. "+
 		"Correct the address; or who runs Sealpost allows "+u.Host+" by adding it to mail.oauth.authorities in the configuration.")
 }
+
+// checkTenantPath sees to it that an address is one tenant's, read as plainly as
+// it is written: a path that a server may read in another way than we do could
+// be that of all tenants.
+func (s Settings) checkTenantPath(check *fault.Check, field string, u *url.URL) bool {
+	segments := strings.Split(strings.TrimPrefix(u.EscapedPath(), "/"), "/")
+	plain := !slices.ContainsFunc(segments, func(v string) bool {
+		return v == "" || strings.Trim(v, ".") == "" || strings.Trim(v, pathLetters) != ""
+	})
+	return check.That(plain, field, "The path of the address may hold letters, digits, dots, hyphens and underscores between single slashes alone. Put {tenant} in it, or leave the address empty.") &&
+		check.That(!allTenants(segments[0]), field, "The address is that of all tenants. Put {tenant} in it, or leave it empty.")
+}
+
+// pathLetters are what stands between the slashes of Microsoft's addresses.
+const pathLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-_"
 
 func (s Settings) checkScopes(check *fault.Check) {
 	scopes := strings.Split(s.Scopes, " ")

@@ -278,3 +278,25 @@ func TestEachFieldIsChecked(t *testing.T) {
 		}
 	}
 }
+
+// A path that a server may read in another way than we do could be that of all
+// tenants.
+func TestTheAddressOfATenantIsPlain(t *testing.T) {
+	const host = "https://login.microsoftonline.com"
+	for path, refused := range map[string]bool{
+		"//common/oauth2/v2.0/token": true, "/./common/oauth2/v2.0/token": true, "/x/../common/oauth2/v2.0/token": true,
+		"/common;x/oauth2/v2.0/token": true, "/common%20/oauth2/v2.0/token": true, "/%63ommon/oauth2/v2.0/token": true,
+		"/x/%2e%2e/common/token": true, "/Organizations/oauth2/v2.0/token": true, "": true, "/": true,
+		"/" + tenant + "/oauth2/v2.0/token/": true,
+		"/" + tenant + "/oauth2/v2.0/token":  false, "/contoso.com/oauth2/v2.0/token": false,
+	} {
+		s := oauth.Settings{
+			Provider: oauth.Microsoft, Cloud: oauth.CloudCustom, Grant: oauth.Consent, ClientAuth: oauth.BySecret, Tenant: "contoso.com", ClientID: tenant,
+			TokenURL: host + path, AuthorizeURL: host + path, Scopes: "https://outlook.office.com/SMTP.Send offline_access openid",
+		}
+		wrong := fields(s, builtIn(t))
+		if (wrong["token_url"] != "") != refused || (wrong["authorize_url"] != "") != refused {
+			t.Errorf("%q: %v", path, wrong)
+		}
+	}
+}
