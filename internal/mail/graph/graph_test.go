@@ -353,6 +353,21 @@ func TestASuccessThatGraphDoesNotKnowIsUncertain(t *testing.T) {
 	}
 }
 
+// Who stands between Graph and us does not know what became of a letter that it
+// passed on.
+func TestAGatewaysRefusalIsUncertain(t *testing.T) {
+	for status, uncertain := range map[int]bool{502: true, 504: true, 500: false, 503: false} {
+		r := newRig(t, func(w http.ResponseWriter, req *http.Request) {
+			_, _ = io.Copy(io.Discard, req.Body)
+			w.WriteHeader(status)
+		})
+		got := send(t.Context(), r.dial(), letterTo("ada@example.org")).Err
+		if got.Uncertain != uncertain || got.Kind != smtp.KindReply || got.Code != status {
+			t.Errorf("%d: got %+v", status, got)
+		}
+	}
+}
+
 func TestARedirectIsNotFollowed(t *testing.T) {
 	evil := newRig(t, accept)
 	for _, status := range []int{301, 302, 303, 307, 308} {

@@ -119,7 +119,12 @@ func (c *Conn) sendOne(ctx context.Context, s smtp.Submission) smtp.Result {
 		return smtp.Result{Err: e}
 	}
 	if a.status != http.StatusAccepted {
-		return smtp.Result{Err: c.refusal(a)}
+		e := c.refusal(a)
+		if u.may.Load() && (a.status == http.StatusBadGateway || a.status == http.StatusGatewayTimeout) {
+			// Who stands in between does not know what became of the letter.
+			e.Uncertain = true
+		}
+		return smtp.Result{Err: e}
 	}
 	id := c.requestID(a)
 	c.observe(smtp.Event{Stage: Stage, Detail: []string{"202 Accepted", id}})
