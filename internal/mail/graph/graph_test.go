@@ -335,10 +335,11 @@ func TestALetterThatLeftInPartIsNotUncertain(t *testing.T) {
 	}))
 	stub.StartTLS()
 	defer stub.Close()
-	r.cfg.URL, r.cfg.HTTP = stub.URL, stub.Client()
+	// What no buffer on the way holds.
+	r.cfg.URL, r.cfg.HTTP, r.cfg.MaxSize = stub.URL, stub.Client(), 64<<20
 	conn := r.dial()
 	s := letterTo("ada@example.org")
-	s.Body = []byte(letterText + strings.Repeat("A line of a long letter.\r\n", 100_000))
+	s.Body = []byte(letterText + strings.Repeat("A line of a long letter.\r\n", 1_500_000))
 	got := send(t.Context(), conn, s).Err
 	if got.Uncertain || got.Kind != smtp.KindNetwork || conn.Usable() {
 		t.Errorf("got %+v", got)
