@@ -240,6 +240,9 @@ func (s *Service) store(tx *store.Tx, by actor.Actor, d Draft, was stored, teste
 	if err := s.moveTokens(tx, before, d); err != nil {
 		return Profile{}, err
 	}
+	if err := s.paces.Lift(tx, next.ID); err != nil {
+		return Profile{}, err
+	}
 	detail, err := s.inWords(tx, differences(before, d))
 	if err != nil {
 		return Profile{}, err
@@ -387,7 +390,7 @@ func (s *Service) forget(tx *store.Tx, p Profile) error {
 	if err := deleteProfile(tx, p.ID); err != nil {
 		return err
 	}
-	if err := consent.Forget(tx); err != nil {
+	if err := errors.Join(consent.Forget(tx), s.paces.Forget(tx, p.ID)); err != nil {
 		return err
 	}
 	if p.Auth != AuthOAuth {

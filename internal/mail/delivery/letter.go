@@ -190,7 +190,7 @@ func (l *lane) refused(ctx context.Context, t mail.Transport, c outbox.Claim, r 
 	if slowed {
 		// The rest comes first: given back, the letter would be due at once.
 		err = e.troubled(ctx, t, v, failure)
-		out.RetryAt = out.RetryAt.Add(e.rest())
+		out.RetryAt = e.inTime(c, out.RetryAt.Add(e.rest()))
 	}
 	if err := errors.Join(err, l.write(ctx, t, c, out, v, r.Took)); err != nil {
 		return false, err
@@ -251,8 +251,13 @@ const lastTry = 30 * time.Second
 func (e *Engine) retryAt(c outbox.Claim, v verdict.Verdict) time.Time {
 	delays := retryDelays()
 	now := e.now()
-	at := now.Add(max(e.spread(delays[min(c.Tries, len(delays)-1)]), v.After))
-	if last := c.Expires.Add(-lastTry); at.After(last) && last.After(now.Add(delays[0])) {
+	return e.inTime(c, now.Add(max(e.spread(delays[min(c.Tries, len(delays)-1)]), v.After)))
+}
+
+// inTime returns a time for the next attempt at which the letter is still worth
+// something, where there is one.
+func (e *Engine) inTime(c outbox.Claim, at time.Time) time.Time {
+	if last := c.Expires.Add(-lastTry); at.After(last) && last.After(e.now().Add(retryDelays()[0])) {
 		return last
 	}
 	return at
