@@ -246,9 +246,6 @@ func (a *App) captureAddr() string {
 // Door returns the commands that a person at the machine's shell may give.
 func (a *App) Door() *operator.Door { return a.door }
 
-// closeWait is how long requests for tokens may take to end.
-const closeWait = 10 * time.Second
-
 // Close waits for requests for tokens under way, whose answers are stored, and
 // closes the database.
 func (a *App) Close() error {
@@ -257,7 +254,7 @@ func (a *App) Close() error {
 	}
 	var err error
 	if a.tokens != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), closeWait)
+		ctx, cancel := context.WithTimeout(context.Background(), token.EndTime)
 		defer cancel()
 		err = a.tokens.Close(ctx)
 	}

@@ -19,6 +19,10 @@ const (
 	leaseTime = 30 * time.Second
 	// askTime bounds the requests of one lease together.
 	askTime = 22 * time.Second
+	// EndTime is how long [Keeper.Close] should be given: requests under way are
+	// answered by then, with what may be the only refresh token that works, and
+	// the answers are stored by a database that works.
+	EndTime = askTime + 8*time.Second
 	// storeTime bounds one try to store what came.
 	storeTime = 30 * time.Second
 	// firstPoll and lastPoll are the waits between looks at a lease that somebody
