@@ -204,6 +204,21 @@ func TestAWrongSecretIsToldWithWhatMicrosoftSays(t *testing.T) {
 	}
 }
 
+// Who typed a client secret for settings that changed meanwhile goes on with it.
+func TestWhatWasTypedIsThereAfterAConflict(t *testing.T) {
+	eachReady(t, func(r *rig, grace *browser) {
+		grace.comesBack(mail.RedirectOwn, r.entra.signIn(r.t, grace.send(signInPath, r.exchange()).leadsAway())).leads(settingsPath)
+		p, _ := r.profile()
+		revision := strconv.FormatInt(p.Revision, 10)
+		back := r.entra.signIn(r.t, grace.send(signInPath, r.exchange().with("revision", revision, "sender_name", "Safe")).leadsAway())
+		grace.send(settingsPath, r.exchange().with("revision", revision, "client_secret_action", "keep", "client_secret", "", "do", "anyway", "reply_to", "help@example.org")).leads(settingsPath)
+		page := grace.comesBack(mail.RedirectOwn, back).sees(http.StatusConflict, "The sign-in did not work", "changed by somebody else")
+		if !strings.Contains(page.body, `name="again"`) || strings.Contains(page.body, clientSecret) {
+			r.t.Errorf("the page does not offer to go on, or shows the secret: %s", page.text())
+		}
+	})
+}
+
 // O2: what comes back is taken once, from who began it, in the browser in which
 // it was begun.
 func TestOnlyWhoBeganASignInEndsIt(t *testing.T) {
@@ -225,8 +240,8 @@ func TestOnlyWhoBeganASignInEndsIt(t *testing.T) {
 			t.Errorf("%s: the page shows the state, or offers to go on", name)
 		}
 	}
-	if n := len(r.actions("mail.sign_in_refused")); n != 4 {
-		t.Errorf("%d refusals are audited, want 4", n)
+	if n, unknown := len(r.actions("mail.sign_in_refused")), len(r.actions("mail.sign_in_unknown")); n != 2 || unknown != 2 {
+		t.Errorf("%d refusals and %d of no sign-in are audited, want two of each", n, unknown)
 	}
 	grace.comesBack(mail.RedirectOwn, good).leads(settingsPath)
 	grace.comesBack(mail.RedirectOwn, good).sees(http.StatusConflict, "This sign-in was used already.")
