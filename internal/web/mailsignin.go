@@ -139,7 +139,8 @@ func (s *Site) notIn(v *visit, again string, err error) error {
 	case fault.Is(err, fault.KindNotFound):
 		p.Text = fault.Sentence(err) // the address is there, the sign-in is not
 	case shownInPlace(err):
-		p.Text, status = fault.Sentence(err), server.StatusOf(err)
+		p.Again, p.Text, status = again, fault.Sentence(err), server.StatusOf(err)
+		s.withUnfinished(v, p, verdict.RemedyNone)
 	default:
 		return err
 	}
