@@ -403,6 +403,39 @@ func TestTokensThatEndSoonCarryAllLetters(t *testing.T) {
 	})
 }
 
+// Two nodes with a token that lives for a minute ask for few, and every letter
+// comes once.
+func TestTwoNodesShareTokensThatEndSoon(t *testing.T) {
+	eachOffice(t, oauthtest.Options{TokenLife: time.Minute, Limits: &oauthtest.Limits{}}, func(o *office) {
+		o.save(func(c *mail.Change) {
+			o.exchange(c)
+			c.Pace.PerMinute = 80
+		})
+		tokens := token.New(token.Config{DB: o.db, Keys: o.keys, Client: o.mailed.OAuth, Now: o.clock.Now, Log: o.mailed.Log})
+		o.t.Cleanup(func() { o.must(tokens.Close(context.Background())) })
+		mailed, cfg := o.mailed, o.cfg
+		mailed.Tokens = tokens
+		cfg.Mail = mail.New(mailed)
+		const n = 200
+		ids := o.queue(n)
+		before := o.grants()
+		took := o.pass(time.Hour, o.took(n), o.engine, o.newEngine(cfg))
+		for _, id := range ids {
+			if row := o.want(id, outbox.Accepted); row.Attempts != 1 {
+				o.t.Errorf("a letter took %d attempts", row.Attempts)
+			}
+		}
+		if got := len(o.stand.Letters()); got != n {
+			o.t.Errorf("%d letters came, want %d", got, n)
+		}
+		const nodes = 2
+		if asked, most := o.grants()-before, nodes*int(took/time.Minute+1); asked < 2 || asked > most {
+			o.t.Errorf("%d tokens in %v, want 2 to %d", asked, took, most)
+		}
+		o.wantNoLoss()
+	})
+}
+
 // A sign-in that is dropped by the server in the middle counts as what it is.
 func TestALostAnswerThroughGraphIsUncertain(t *testing.T) {
 	eachOffice(t, oauthtest.Options{}, func(o *office) {
