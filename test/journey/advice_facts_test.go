@@ -96,6 +96,12 @@ func replied(at, reply, become string, want ...string) fact {
 	return fact{at: at, reply: reply, become: become, want: want}
 }
 
+// longer is a fact after which a letter is left alone for an hour.
+func longer(f fact) fact {
+	f.longer = time.Hour
+	return f
+}
+
 // exchangeFacts are replies of Exchange Online to somebody with a token.
 func exchangeFacts() []fact {
 	const id = " [AM0PR04CA0001.eurprd04.prod.outlook.com 2026-11-24T09:00:00.000Z 08DE2B5C4C1D2E3F]"
@@ -131,8 +137,8 @@ func exchangeFacts() []fact {
 		replied("MAIL", "550 5.7.708 Access denied, traffic not accepted from this IP", pauses, "does not take mail from this address", "support"),
 		replied("MAIL", "550 5.7.750 Service unavailable. Client blocked from sending from unregistered domains", pauses, "is not registered", "Verify the domain"),
 		replied("CONTENT", "550 5.7.703 Your message can't be delivered because messages to the recipient are blocked by your organization", fails, "block list"),
-		replied("RCPT", "550 5.2.121 Recipient's per hour message receive limit from specific sender exceeded", retries, "more mail than Microsoft allows in an hour", "tried again"),
-		replied("RCPT", "550 5.2.122 Recipient's per hour message receive limit exceeded", retries, "more mail than Microsoft allows in an hour", "tried again"),
+		longer(replied("RCPT", "550 5.2.121 Recipient's per hour message receive limit from specific sender exceeded", retries, "more mail than Microsoft allows in an hour", "tried again")),
+		longer(replied("RCPT", "550 5.2.122 Recipient's per hour message receive limit exceeded", retries, "more mail than Microsoft allows in an hour", "tried again")),
 		replied("RCPT", "452 4.5.3 Too many recipients", retries, "no more recipients at once", "tried again"),
 		replied("CONTENT", "550 5.6.11 SMTPSEND.BareLinefeedsAreIllegal; message contains bare linefeeds", fails, "line ends", "Please report it"),
 		replied("CONTENT", "550 5.7.512 Access denied, message must be RFC 5322 section 3.6.2 compliant", fails, "sender line", "sender name"),
@@ -182,7 +188,7 @@ func googleFacts() []fact {
 		replied("AUTH", "535 5.7.8 Username and Password not accepted. For more information, go to https://support.google.com/mail/?p=BadCredentials", pauses, "Google refuses the token", "Sign in again"),
 		replied("AUTH", "454 4.7.0 Too many login attempts, please try again later.", retries, "wants fewer attempts", "tried again"),
 		replied("MAIL", "550 5.4.5 Daily user sending limit exceeded. For more information on Gmail sending limits go to https://support.google.com/a/answer/166852", pauses, "Google's daily limit", "24 hours"),
-		replied("MAIL", "421 4.7.28 Daily message limit exceeded", retries, "Google's daily limit", "24 hours"),
+		longer(replied("MAIL", "421 4.7.28 Daily message limit exceeded", retries, "Google's daily limit", "24 hours")),
 		replied("RCPT", "450 4.2.1 Peak SMTP relay limit exceeded for customer", retries, "slows this sender or recipient down", "tried again"),
 		replied("MAIL", "550 5.7.1 Invalid credentials for relay [192.0.2.1]", pauses, "does not know this server", "Admin console"),
 	}

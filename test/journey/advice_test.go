@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -50,6 +51,8 @@ type fact struct {
 	// network changes how the server is reached.
 	network func(*street)
 	become  string
+	// longer is for how much longer than usual the server is left alone.
+	longer time.Duration
 	// want are words of the page: what it means, and what to do.
 	want []string
 }
@@ -59,7 +62,11 @@ type fact struct {
 type street struct {
 	*office
 	grace *desk
-	relay *smtptest.Sink
+	// entered is when grace signed in last; read tells that the page was read
+	// whole once for the server of now.
+	entered time.Time
+	read    bool
+	relay   *smtptest.Sink
 	// sinks are all that take letters, relay one of them.
 	sinks []*smtptest.Sink
 	lab   *smtptest.Lab
@@ -70,8 +77,13 @@ type street struct {
 	// them.
 	name string
 	n    int
-	// waiting are addresses of letters that are kept.
+	// waiting are addresses of letters that are kept, longer is for how much
+	// longer than usual.
 	waiting []string
+	longer  time.Duration
+
+	// connected counts connections to mail servers.
+	connected atomic.Int64
 
 	mu sync.Mutex
 	// routes are where "host:port" leads in place of the usual; diverted are
@@ -122,7 +134,7 @@ func openStreet(t *testing.T, engine store.Engine) *street {
 	tenant := w.stand.Tenant(oauthtest.Contoso)
 	tenant.Passwords = true
 	w.stand.PutTenant(tenant)
-	w.grace = w.settle(t)
+	w.grace, w.entered = w.settle(t), w.clock.Now()
 	return w
 }
 
@@ -134,10 +146,27 @@ func (w *street) dial(ctx context.Context, network, address string) (net.Conn, e
 		to, ok = w.routes[address]
 	}
 	w.mu.Unlock()
-	if ok {
-		return to(ctx)
+	if !ok {
+		to = func(ctx context.Context) (net.Conn, error) { return w.stand.Dial(ctx, network, address) }
 	}
-	return w.stand.Dial(ctx, network, address)
+	conn, err := to(ctx)
+	if err != nil || strings.HasSuffix(address, ":443") {
+		return conn, err
+	}
+	w.connected.Add(1)
+	return &counted{Conn: conn, gone: sync.OnceFunc(func() { w.connected.Add(-1) })}, nil
+}
+
+// counted is a connection to a mail server.
+type counted struct {
+	net.Conn
+	gone func()
+}
+
+// Close ends the connection.
+func (c *counted) Close() error {
+	defer c.gone()
+	return c.Conn.Close()
 }
 
 // divert lets "host:port" lead elsewhere for a fact, restore leads it back.
@@ -201,12 +230,14 @@ func (w *street) password(host string) map[string]string {
 	}
 }
 
-// enter signs grace in again where the session has ended: days go by in this
+// enter signs grace in again before the session is too old: days go by in this
 // street.
 func (w *street) enter() {
 	w.grace.t.Helper()
-	if a := w.grace.get("/profile"); a.status == http.StatusSeeOther {
+	if now := w.clock.Now(); now.Sub(w.entered) > 8*time.Hour {
+		w.grace.post("/sign-out", nil)
 		w.grace.signIn("grace", gracePassword)
+		w.entered = now
 	}
 }
 
@@ -216,7 +247,6 @@ func (w *street) adds() string {
 	w.n++
 	login := fmt.Sprintf("%s-%d", w.name, w.n)
 	form := url.Values{"name": {"Somebody"}, "login": {login}, "email": {login + "@example.org"}, "role": {"password_user"}}
-	w.enter()
 	a := w.grace.post("/users/add", form)
 	// While mail is paused the answer is the page with the link.
 	if a.status != http.StatusSeeOther && a.status != http.StatusOK || strings.HasPrefix(a.location(), "/sign-in") {
@@ -225,15 +255,12 @@ func (w *street) adds() string {
 	return login + "@example.org"
 }
 
-// pass lets time go by: more than a connection or a token lives, more than
-// anybody is left alone for.
-func (w *street) pass(d time.Duration) { w.clock.Advance(d) }
-
 const (
-	// aWhile ends whatever is waited for usually, longWhile what a server wants
-	// to be left alone for at most.
-	aWhile    = 11 * time.Minute
-	longWhile = 90 * time.Minute
+	// aWhile ends a connection, a token, and what speaks for a server.
+	aWhile = 11 * time.Minute
+	// longWhile ends what a server or a letter is left alone for. A session
+	// outlives it.
+	longWhile = 25 * time.Minute
 )
 
 // maxWaiting is how many letters may wait: they must not end meanwhile.
@@ -245,40 +272,53 @@ func (w *street) settles(t *testing.T) {
 	if len(w.waiting) == 0 {
 		return
 	}
-	w.pass(longWhile)
-	all := append(w.waiting, w.adds()) // who also wakes the delivery
-	w.waiting = nil
-	w.resume()
-	all = append(all, w.adds())
-	for _, address := range all {
-		for deadline := time.Now().Add(patience); w.copies(address) == 0; <-time.After(25 * time.Millisecond) {
+	w.clock.Advance(longWhile + w.longer)
+	if w.longer > 0 {
+		w.longer, w.entered = 0, time.Time{} // no session outlives that
+	}
+	w.enter()
+	w.opens("/resume")
+	for _, address := range w.waiting {
+		for deadline := time.Now().Add(patience); w.copies(address) == 0; <-time.After(5 * time.Millisecond) {
 			if time.Now().After(deadline) {
 				t.Fatalf("no letter for %s\n%s", address, words(w.grace.get(settings).body))
 			}
 		}
 	}
-	for _, address := range all {
+	// What is said next must not be held against a letter because another one
+	// was taken just before.
+	w.until(t, settings, "", []string{"WaitingNo letters"}).says(t, "WaitingNo letters")
+	for _, address := range w.waiting {
 		if n := w.copies(address); n != 1 {
 			t.Errorf("%s got %d letters", address, n)
 		}
 	}
-	// What is said next must not be held against a letter because another one
-	// was taken just before.
-	w.until(t, settings, "", []string{"WaitingNo letters"}).says(t, "WaitingNo letters")
+	w.waiting = nil
 }
 
-// resume lets letters leave again.
-func (w *street) resume() {
+// opens stops or resumes mail.
+func (w *street) opens(act string) {
 	w.grace.t.Helper()
-	w.enter()
-	if a := w.grace.post(settings+"/resume", nil); a.status != http.StatusSeeOther || a.location() != settings {
-		w.grace.t.Fatalf("resuming: status %d, to %s", a.status, a.location())
+	if a := w.grace.post(settings+act, nil); a.status != http.StatusSeeOther || a.location() != settings {
+		w.grace.t.Fatalf("%s: status %d, to %s", act, a.status, a.location())
+	}
+}
+
+// rests waits until nobody is connected to a mail server: the delivery has seen
+// that mail is stopped, and nothing of before is in its hands.
+func (w *street) rests(t *testing.T) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); w.connected.Load() > 0; <-time.After(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("a connection stays while mail is stopped")
+		}
 	}
 }
 
 // meets lets a letter meet what a fact says, and reads what the pages say then.
 func (w *street) meets(t *testing.T, f fact, number int) {
 	t.Helper()
+	w.enter()
 	ofLetter := f.at == "MAIL" || f.at == "RCPT" || f.at == "CONTENT"
 	if ofLetter || f.become == retries || len(w.waiting) >= maxWaiting {
 		// Else it were another letter that meets it, or mail were paused because
@@ -289,16 +329,15 @@ func (w *street) meets(t *testing.T, f fact, number int) {
 			w.signsIn(w.grace, w.microsoft(), oauthtest.Alerts)
 		}
 	}
+	w.opens("/stop")
+	w.clock.Advance(aWhile)
+	address := w.adds()
+	w.rests(t)
 	if f.network != nil {
 		f.network(w)
 	}
 	w.arm(f, number)
-	w.pass(aWhile)
-	if !ofLetter && len(w.waiting) > 0 {
-		w.resume()
-	}
-	address := w.adds()
-	journal := w.letter(t, address)
+	w.opens("/resume")
 	want := f.want
 	switch {
 	case number != 0:
@@ -310,8 +349,10 @@ func (w *street) meets(t *testing.T, f fact, number int) {
 	}
 	page, tone := settings, `data-state="bad"`
 	switch {
-	case f.become == retries && ofLetter, f.become == fails:
-		page, tone = journal, ""
+	case f.become == retries && ofLetter:
+		page, tone = w.letter(t, address), ""
+	case f.become == fails:
+		page, tone = w.letter(t, address), "Failed"
 	case f.become == retries:
 		tone = `data-state="warn"`
 	}
@@ -323,10 +364,8 @@ func (w *street) meets(t *testing.T, f fact, number int) {
 	if button := strings.Contains(a.body, `class="btn main" name="stored"`); f.at == "token" && button != (f.become == signs) {
 		t.Errorf("the page says to sign in again: %v", button)
 	}
-	if f.become == fails {
-		w.grace.get(journal).says(t, "Failed")
-	} else {
-		w.waiting = append(w.waiting, address)
+	if f.become != fails {
+		w.waiting, w.longer = append(w.waiting, address), f.longer
 	}
 	if n := w.copies(address); n != 0 {
 		t.Errorf("%d letters came all the same", n)
@@ -365,21 +404,29 @@ func (w *street) letter(t *testing.T, address string) string {
 }
 
 // until asks for a page until it says all that is wanted, and returns what it
-// says then or in the end.
+// says then or in the end. Of the settings it reads the state alone, but for the
+// first fact of each server.
 func (w *street) until(t *testing.T, page, tone string, want []string) answer {
 	t.Helper()
-	for deadline := time.Now().Add(patience / 4); ; <-time.After(25 * time.Millisecond) {
-		a := w.grace.get(page)
-		missing := func(word string) bool { return !strings.Contains(words(a.body), word) }
-		if strings.Contains(a.body, tone) && !slices.ContainsFunc(want, missing) {
-			return a
+	part := page
+	if page == settings {
+		part += "/state"
+	}
+	for deadline := time.Now().Add(patience / 4); ; <-time.After(15 * time.Millisecond) {
+		a := w.grace.get(part)
+		said := words(a.body)
+		missing := func(word string) bool { return !strings.Contains(said, word) }
+		met := strings.Contains(a.body, tone) && !slices.ContainsFunc(want, missing)
+		if !met && time.Now().Before(deadline) {
+			continue
 		}
-		if time.Now().After(deadline) {
-			if !strings.Contains(a.body, tone) {
-				t.Errorf("the page has no %s", tone)
-			}
-			return a
+		if part != page && !w.read {
+			a, w.read = w.grace.get(page), true
 		}
+		if !strings.Contains(a.body, tone) {
+			t.Errorf("the page has no %s", tone)
+		}
+		return a
 	}
 }
 
@@ -416,7 +463,7 @@ func TestEveryKnownFailureIsExplained(t *testing.T) {
 			} {
 				w.grace.t = t
 				w.enter()
-				w.name = p.name
+				w.name, w.read = p.name, false
 				p.begin(t)
 				for _, f := range p.facts {
 					numbers := f.numbers
