@@ -6,10 +6,14 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/sealpost/sealpost/internal/mail"
+	"github.com/sealpost/sealpost/internal/mail/oauthtest"
 	"github.com/sealpost/sealpost/internal/operator"
 	"github.com/sealpost/sealpost/internal/store"
 	"github.com/sealpost/sealpost/test/peers"
@@ -94,18 +98,35 @@ func (d *desk) adds(login string) bool {
 }
 
 // passLeases lets the leases run out that a dead process left on PostgreSQL,
-// where another node might still be at work. On SQLite the start does that.
+// where another node might still be at work: those of letters and of connections.
+// On SQLite the start does that.
 func (m *machine) passLeases() {
 	m.t.Helper()
-	if m.database == "" {
-		return
+	if m.database != "" {
+		m.exec("pgx", m.database, `UPDATE outbox_letter SET lease_until = 1 WHERE state = 'sending'`)
+		m.exec("pgx", m.database, `UPDATE mail_slot SET until = 1`)
 	}
-	db, err := sql.Open("pgx", m.database)
+}
+
+// passTokenLease is the same for the lease of a token, which no start ends: on a
+// machine on which nothing runs.
+func (m *machine) passTokenLease() {
+	m.t.Helper()
+	driver, source := "pgx", m.database
+	if m.database == "" {
+		driver, source = "sqlite", filepath.Join(m.data, "sealpost.db")
+	}
+	m.exec(driver, source, `UPDATE mail_token SET lease_until = 1`)
+}
+
+func (m *machine) exec(driver, source, statement string) {
+	m.t.Helper()
+	db, err := sql.Open(driver, source)
 	if err != nil {
 		m.t.Fatal(err)
 	}
 	defer db.Close()
-	if _, err := db.ExecContext(m.t.Context(), `UPDATE outbox_letter SET lease_until = 1 WHERE state = 'sending'`); err != nil {
+	if _, err := db.ExecContext(m.t.Context(), statement); err != nil {
 		m.t.Fatal(err)
 	}
 }
@@ -189,4 +210,95 @@ func TestKilledAtAnyMoment(t *testing.T) {
 			t.Errorf("the audit log is broken: %+v", verdict)
 		}
 	})
+}
+
+// tokenKills are moments at which the server dies while it gets a token.
+var tokenKills = []struct {
+	name string
+	// lost kills it while the authority has its request: the answer is lost.
+	lost bool
+}{
+	{"token.asked", false},
+	{"the answer", true},
+	{"token.stored", false},
+}
+
+// Whenever the server is killed while it gets a token, the sign-in survives, and
+// every letter that was acknowledged comes once.
+func TestKilledWhileATokenIsRenewed(t *testing.T) {
+	engines(t, func(t *testing.T, engine store.Engine) {
+		// For the services time stands still, so that a token that the server
+		// thinks over lives on.
+		now := time.Now()
+		stand := oauthtest.Start(t, oauthtest.Options{Now: func() time.Time { return now }, TokenLife: time.Second, Limits: &oauthtest.Limits{}})
+		m := newMachine(t, engine)
+		authority := filepath.Join(t.TempDir(), "ca.pem")
+		if err := os.WriteFile(authority, stand.CA().PEM(), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		m.env = []string{"SEALPOST_MAIL_OAUTH_AUTHORITIES=" + stand.Host(), "SSL_CERT_FILE=" + authority, "SSL_CERT_DIR=" + t.TempDir()}
+		m.seed(1)
+		stand.Register(m.url() + mail.RedirectOwn)
+		grace := newDesk(t, m.url())
+		p := m.start("")
+		grace.signIn("grace", gracePassword)
+		grace.signsIn(stand, with(exchangeAt(stand, m.url()), "pace_per_minute", "6000"), oauthtest.Alerts)
+		waitLetter(t, stand, grace.invitesOne("first"))
+		p.stop()
+		for i, kill := range tokenKills {
+			t.Run(kill.name, func(t *testing.T) {
+				m.t, grace.t = t, t
+				failpoint, asked := kill.name, stand.Count("refresh_token")
+				release := func() {}
+				var waits <-chan struct{}
+				if kill.lost {
+					failpoint = ""
+					waits, release = stand.Slow()
+				}
+				p := m.start(failpoint)
+				if kill.lost {
+					go func() {
+						<-waits
+						p.kill()
+					}()
+				}
+				acknowledged := grace.addsUntil(p, fmt.Sprintf("ada-%d", i))
+				release()
+				m.passTokenLease()
+				p = m.start("")
+				m.passLeases()
+				for _, address := range acknowledged {
+					waitLetter(t, stand, address)
+				}
+				grace.state("good")
+				p.stop()
+				if n := stand.Count("refresh_token") - asked; n == 0 {
+					t.Error("no token was asked for")
+				}
+			})
+		}
+		m.t = t
+		if verdict := sayJSON[operator.AuditVerified](m, "audit", "verify"); !verdict.OK {
+			t.Errorf("the audit log is broken: %+v", verdict)
+		}
+	})
+}
+
+// addsUntil adds users until the server is dead, and returns the addresses of
+// those of whom that was acknowledged.
+func (d *desk) addsUntil(p *process, prefix string) []string {
+	d.t.Helper()
+	var all []string
+	tick := time.NewTicker(40 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); <-tick.C {
+		login := fmt.Sprintf("%s-%d", prefix, len(all))
+		if !d.adds(login) {
+			<-p.done
+			return all
+		}
+		all = append(all, login+"@example.org")
+	}
+	d.t.Fatalf("the server lives on\n%s", p.log)
+	return nil
 }

@@ -97,13 +97,15 @@ func with(values map[string]string, changes ...string) map[string]string {
 
 // exchange is what an administrator types to send as a mailbox at Exchange
 // Online.
-func (o *office) exchange() map[string]string {
+func (o *office) exchange() map[string]string { return exchangeAt(o.stand, o.URL()) }
+
+func exchangeAt(s *oauthtest.Stand, accessURL string) map[string]string {
 	return map[string]string{
-		"kind": "microsoft", "host": "localhost", "port": fmt.Sprint(o.stand.Exchange().Port()), "sender_address": oauthtest.Alerts,
-		"access_url": o.URL(), "tenant": oauthtest.Contoso, "client_id": oauthtest.ClientID,
+		"kind": "microsoft", "host": "localhost", "port": fmt.Sprint(s.Exchange().Port()), "sender_address": oauthtest.Alerts,
+		"access_url": accessURL, "tenant": oauthtest.Contoso, "client_id": oauthtest.ClientID,
 		"client_secret_action": "replace", "client_secret": oauthtest.ClientSecret, "cloud": "custom", "grant": "consent",
 		"client_auth": "secret", "via": "smtp", "redirect_path": mail.RedirectOwn, "scopes": delegated,
-		"authorize_url": o.stand.AuthorizeURL(oauthtest.Contoso), "token_url": o.stand.TokenURL(oauthtest.Contoso),
+		"authorize_url": s.AuthorizeURL(oauthtest.Contoso), "token_url": s.TokenURL(oauthtest.Contoso),
 		"test_to": graceEmail, "own_password": gracePassword,
 	}
 }
@@ -158,7 +160,12 @@ func (d *desk) returns(v oauthtest.Visit) answer {
 // signsIn is a whole sign-in, which must work.
 func (o *office) signsIn(d *desk, over map[string]string, who string) {
 	d.t.Helper()
-	a := d.returns(o.stand.SignIn(d.t, d.leaves(over), oauthtest.Person{Name: who}))
+	d.signsIn(o.stand, over, who)
+}
+
+func (d *desk) signsIn(s *oauthtest.Stand, over map[string]string, who string) {
+	d.t.Helper()
+	a := d.returns(s.SignIn(d.t, d.leaves(over), oauthtest.Person{Name: who}))
 	if a.status != http.StatusSeeOther || a.location() != settings {
 		d.t.Fatalf("%s is not signed in: status %d, to %s\n%s", who, a.status, a.location(), words(a.body))
 	}
@@ -173,24 +180,23 @@ func (d *desk) saves(over map[string]string) {
 }
 
 // to returns the letters that the services took for an address.
-func (o *office) to(address string) []oauthtest.Letter {
-	var found []oauthtest.Letter
-	for _, l := range o.stand.Letters() {
-		for _, to := range l.To {
-			if to == address {
-				found = append(found, l)
-			}
-		}
-	}
-	return found
+func (o *office) to(address string) []oauthtest.Letter { return lettersTo(o.stand, address) }
+
+func lettersTo(s *oauthtest.Stand, address string) []oauthtest.Letter {
+	return slices.DeleteFunc(s.Letters(), func(l oauthtest.Letter) bool { return !slices.Contains(l.To, address) })
 }
 
 // wait waits until the services took a letter for an address, and returns the
 // only one.
 func (o *office) wait(t testing.TB, address string) oauthtest.Letter {
 	t.Helper()
+	return waitLetter(t, o.stand, address)
+}
+
+func waitLetter(t testing.TB, s *oauthtest.Stand, address string) oauthtest.Letter {
+	t.Helper()
 	for deadline := time.Now().Add(patience); ; <-time.After(10 * time.Millisecond) {
-		switch found := o.to(address); {
+		switch found := lettersTo(s, address); {
 		case len(found) == 1:
 			return found[0]
 		case len(found) > 1:

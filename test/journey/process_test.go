@@ -55,6 +55,8 @@ type machine struct {
 	data     string
 	database string
 	address  string
+	// env are further words of the environment.
+	env []string
 }
 
 // newMachine returns one without anything on it.
@@ -89,6 +91,7 @@ func (m *machine) command(ctx context.Context, failpoint string, words ...string
 	if m.database != "" {
 		cmd.Env = append(cmd.Env, "SEALPOST_DATABASE="+m.database)
 	}
+	cmd.Env = append(cmd.Env, m.env...)
 	if failpoint != "" {
 		cmd.Env = append(cmd.Env, "SEALPOST_FAILPOINT="+failpoint)
 	}
