@@ -2,6 +2,8 @@ package journey
 
 import (
 	"bytes"
+	"crypto/rand"
+	"crypto/rsa"
 	"database/sql"
 	"encoding/base64"
 	"encoding/hex"
@@ -16,6 +18,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sealpost/sealpost/internal/mail"
+	"github.com/sealpost/sealpost/internal/mail/oauthtest"
 	"github.com/sealpost/sealpost/test/peers"
 )
 
@@ -66,6 +70,7 @@ func (e *estate) spill(t *testing.T) {
 	e.secrets["a reset link"] = e.reset(t, "user")
 	e.secrets["a mail password"] = "canary-mail-Quill4!moat"
 	e.testsPostfix(t, grace)
+	e.sendsWithTokens(t, grace)
 
 	for name, d := range e.people {
 		u, err := url.Parse(e.URL())
@@ -118,6 +123,62 @@ func (e *estate) testsPostfix(t *testing.T, grace *desk) {
 		if !strings.Contains(test.body, "accepted the mail") || !strings.Contains(test.body, "AUTH "+mechanism) {
 			t.Errorf("the test with %s did not pass, or shows no transcript\n%s", mechanism, words(test.body))
 		}
+	}
+}
+
+// sendsWithTokens sends letters with every kind of token, tests them to the end,
+// and begins a sign-in that is refused.
+func (e *estate) sendsWithTokens(t *testing.T, grace *desk) {
+	t.Helper()
+	e.stand.Register(e.URL() + mail.RedirectOwn)
+	form := exchangeAt(e.stand, e.URL())
+	refused := with(form, "client_secret", "canary~refused.client-secret_3Wd")
+	grace.returns(e.stand.SignIn(t, grace.leaves(refused), oauthtest.Person{Name: oauthtest.Alerts}))
+	e.secrets["a refused client secret"] = refused["client_secret"]
+
+	grace.signsIn(e.stand, form, oauthtest.Alerts)
+	waitLetter(t, e.stand, grace.invitesOne("by-token"))
+	// Grace has made all the tests of a minute.
+	admin := e.people["admin"]
+	if a := admin.post(settings+"/test", admin.fill(settings, settings, map[string]string{"test_to": graceEmail})); !strings.Contains(a.body, "AUTH XOAUTH2") {
+		t.Errorf("the test shows no transcript of a sign-in with a token\n%s", words(a.body))
+	}
+	saves := func(over map[string]string) {
+		grace.done(settings, settings, with(over, "do", "anyway"))
+	}
+	saves(with(form, "grant", "application", "scopes", e.stand.GraphURL()+"/.default", "via", "graph", "graph_url", e.stand.GraphURL()))
+	waitLetter(t, e.stand, grace.invitesOne("by-graph"))
+
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, cert := certify(t, key, time.Now())
+	app := e.stand.App(oauthtest.ClientID)
+	app.Certificates = append(app.Certificates, cert)
+	e.stand.PutApp(app)
+	saves(with(form, "grant", "application", "client_auth", "certificate", "scopes", application,
+		"client_secret", "", "client_key_action", "replace", "client_key", text))
+	waitLetter(t, e.stand, grace.invitesOne("by-certificate"))
+
+	file := string(e.stand.Delegate(t))
+	saves(with(form, "kind", "smtp", "signin", "yes", "auth", "oauth", "provider", "google_service", "security", "starttls",
+		"port", fmt.Sprint(e.stand.Gmail().Port()), "sender_address", oauthtest.Robot, "mailbox", oauthtest.Robot, "client_secret", "",
+		"client_key_action", "replace", "client_key", file, "scopes", "https://mail.google.com/", "token_url", e.stand.GoogleTokenURL()))
+	waitLetter(t, e.stand, grace.invitesOne("by-service"))
+
+	e.secrets["the client secret of Microsoft's"] = oauthtest.ClientSecret
+	e.secrets["the client's key"] = string(key.Primes[0].Bytes()[8:56])
+	_, rest, _ := strings.Cut(file, `PRIVATE KEY-----\n`)
+	e.secrets["the service account's key"] = rest[200:240]
+	given := e.stand.Secrets()
+	// Two codes, a verifier, a refresh token, four access tokens and two
+	// assertions at the least.
+	if len(given) < 10 {
+		t.Errorf("only %d codes, tokens, verifiers and assertions", len(given))
+	}
+	for i, v := range given {
+		e.secrets[fmt.Sprintf("the code, token, verifier or assertion %d", i)] = v
 	}
 }
 

@@ -11,6 +11,9 @@ import (
 
 	"github.com/jhillyerd/enmime/v2"
 
+	"github.com/sealpost/sealpost/internal/app"
+	"github.com/sealpost/sealpost/internal/config"
+	"github.com/sealpost/sealpost/internal/mail/oauthtest"
 	"github.com/sealpost/sealpost/internal/store"
 	"github.com/sealpost/sealpost/test/peers"
 )
@@ -25,6 +28,8 @@ type estate struct {
 	paths map[string]string
 	// secrets are what must show nowhere, by name.
 	secrets map[string]string
+	// stand stands for the services of Microsoft and Google.
+	stand *oauthtest.Stand
 }
 
 // roles are the people of an estate who are invited, from the one who may do
@@ -41,9 +46,12 @@ var roles = []struct{ name, role string }{
 func newEstate(t *testing.T, engine store.Engine) *estate {
 	t.Helper()
 	e := &estate{
-		house: open(t, engine), people: map[string]*desk{}, paths: map[string]string{},
-		secrets: map[string]string{"grace's password": gracePassword},
+		people: map[string]*desk{}, paths: map[string]string{},
+		secrets: map[string]string{"grace's password": gracePassword}, stand: oauthtest.Start(t, oauthtest.Options{}),
 	}
+	e.house = open(t, engine, func(c *config.Config, o *app.Outside) {
+		c.OAuthAuthorities, o.MailRoots = []string{e.stand.Host()}, e.stand.Roots()
+	})
 	e.people["visitor"] = newDesk(t, e.URL())
 	grace := newDesk(t, e.URL())
 	e.people["grace"] = grace

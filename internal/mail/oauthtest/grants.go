@@ -41,15 +41,16 @@ func newGrants() grants {
 
 // code is an authorization code.
 type code struct {
-	app, user, tenant          string
-	redirect, challenge, nonce string
-	scopes                     scopes
-	spa, offline, used         bool
-	at                         time.Time
+	app, user, tenant                    string
+	redirect, challenge, nonce, verifier string
+	scopes                               scopes
+	spa, offline, used                   bool
+	at                                   time.Time
 }
 
 // proves tells whether the verifier fits the challenge (RFC 7636 4.6).
 func (c *code) proves(verifier string) bool {
+	c.verifier = verifier
 	sum := sha256.Sum256([]byte(verifier))
 	return base64.RawURLEncoding.EncodeToString(sum[:]) == c.challenge
 }
@@ -108,6 +109,23 @@ func (s *Stand) Invalidate() {
 	for _, a := range s.grants.access {
 		a.dead = true
 	}
+}
+
+// Secrets returns every code and token that was given, and every verifier and
+// signed assertion that came.
+func (s *Stand) Secrets() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := slices.Concat(slices.Collect(maps.Keys(s.grants.codes)), slices.Collect(maps.Keys(s.grants.refresh)), slices.Collect(maps.Keys(s.grants.access)))
+	for _, c := range s.grants.codes {
+		all = append(all, c.verifier)
+	}
+	for _, v := range s.log.seen {
+		if strings.HasPrefix(v.text, "eyJ") {
+			all = append(all, v.text)
+		}
+	}
+	return slices.DeleteFunc(all, func(v string) bool { return v == "" })
 }
 
 // live returns the access token if it lives.
