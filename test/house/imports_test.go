@@ -43,6 +43,9 @@ var table = map[string]room{
 	"internal/mail/trust": {2, "internal/fault", "a verdict about a certificate needs no store"},
 	"internal/mail/oauth": {2, "internal/secret internal/fault", "the conversation with an authority keeps nothing"},
 
+	"internal/mail/wire":   {2, "internal/secret internal/fault", "how a connection comes about says nothing of what is said on it"},
+	"internal/mail/domain": {2, "internal/fault", "what the DNS says needs no store"},
+
 	"internal/keyring":   {3, "internal/store internal/failpoint ground", "sealing needs keys and the table they are in"},
 	"internal/mail/smtp": {3, "internal/mail/sasl internal/secret internal/fault internal/failpoint", "the client knows the wire only"},
 
@@ -56,11 +59,14 @@ var table = map[string]room{
 	"internal/audit":        {4, "internal/store internal/keyring ground", "whoever writes may be audited, so audit knows nobody"},
 	"internal/mail/letter":  {4, "internal/store internal/mail/message ground", "a letter is rendered from what its cause gives it"},
 
-	"internal/mail/outbox": {5, "internal/store internal/keyring internal/audit internal/mail/letter internal/mail/message internal/failpoint ground", "the outbox keeps letters and does not send them"},
-	"internal/mail":        {5, "internal/mail/profile internal/mail/consent internal/mail/smtp internal/mail/sasl internal/mail/trust internal/mail/oauth internal/mail/token internal/mail/graph internal/mail/pace internal/mail/message internal/mail/verdict internal/mail/letter internal/store internal/keyring internal/audit ground", "mail knows neither users nor vault"},
+	"internal/mail/dkim": {5, "internal/mail/domain internal/store internal/keyring internal/audit ground", "a signature needs a key and bytes, not who sends them"},
 
-	"internal/mail/delivery": {6, "internal/mail internal/mail/outbox internal/mail/letter internal/mail/message internal/mail/verdict internal/mail/smtp internal/mail/pace internal/worker internal/audit internal/store internal/failpoint ground", "only delivery writes down what became of a letter"},
-	"internal/mail/diagnose": {6, "internal/mail internal/mail/letter internal/mail/message internal/mail/smtp internal/mail/trust internal/mail/oauth internal/mail/verdict internal/audit internal/store ground", "the test asks the same client that delivers"},
+	"internal/mail/outbox": {5, "internal/store internal/keyring internal/audit internal/mail/letter internal/mail/message internal/failpoint ground", "the outbox keeps letters and does not send them"},
+	"internal/mail":        {5, "internal/mail/profile internal/mail/consent internal/mail/smtp internal/mail/sasl internal/mail/trust internal/mail/oauth internal/mail/token internal/mail/graph internal/mail/pace internal/mail/wire internal/mail/message internal/mail/verdict internal/mail/letter internal/store internal/keyring internal/audit ground", "mail knows neither users nor vault"},
+
+	"internal/mail/delivery": {6, "internal/mail internal/mail/outbox internal/mail/letter internal/mail/message internal/mail/verdict internal/mail/smtp internal/mail/pace internal/mail/dkim internal/worker internal/audit internal/store internal/failpoint ground", "only delivery writes down what became of a letter"},
+	"internal/mail/diagnose": {6, "internal/mail internal/mail/letter internal/mail/message internal/mail/smtp internal/mail/trust internal/mail/oauth internal/mail/verdict internal/mail/domain internal/mail/dkim internal/mail/wire internal/audit internal/store ground", "the test asks the same client that delivers"},
+	"internal/mail/bounce":   {6, "internal/mail internal/mail/outbox internal/mail/message internal/mail/trust internal/mail/sasl internal/mail/smtp internal/mail/profile internal/mail/wire internal/worker internal/store internal/keyring internal/audit ground", "a bounce is about a letter that left"},
 	"internal/mail/capture":  {6, "internal/store internal/worker internal/keyring internal/audit ground", "the capture mailbox is a mail server like another"},
 	"internal/identity":      {6, "internal/identity/guess internal/store internal/keyring internal/audit internal/mail/outbox internal/mail/letter internal/mail/message internal/failpoint ground", "users cause letters; they do not send them"},
 
