@@ -23,9 +23,12 @@ import (
 
 // Link is a connection that letters leave on. It is for one goroutine.
 type Link interface {
-	// Send hands letters over and tells done of each. The error is about the
-	// connection.
-	Send(ctx context.Context, letters []smtp.Submission, done func(int, smtp.Result)) error
+	// Send hands over the letters that next gives, which must not block, until
+	// it gives none, and tells done of each, in order, numbered from 0. next and
+	// done may be called at the same time from two goroutines. The error is what
+	// ended the connection; each letter that next gave has its result all the
+	// same.
+	Send(ctx context.Context, next func() (smtp.Submission, bool), done func(int, smtp.Result)) error
 	// Alive asks the other side whether it is still there.
 	Alive(ctx context.Context) bool
 	// Usable tells that nothing broke yet, Idle how long nothing was said.

@@ -87,7 +87,7 @@ func (o *office) use(transport mail.Transport, err error) {
 		return
 	}
 	if link, err := transport.Dial(o.t.Context(), mail.DialHook{}); err == nil {
-		_ = link.Send(o.t.Context(), []smtp.Submission{{From: sender, To: []string{"ada@example.org"}, Body: []byte("Subject: x\r\n\r\nx\r\n")}}, func(int, smtp.Result) {})
+		_ = link.Send(o.t.Context(), smtp.Each(smtp.Submission{From: sender, To: []string{"ada@example.org"}, Body: []byte("Subject: x\r\n\r\nx\r\n")}), func(int, smtp.Result) {})
 		_ = link.Close()
 	}
 }

@@ -48,7 +48,7 @@ func body(id, text string) []byte {
 func send(t *testing.T, c *smtp.Conn, to string, content []byte) smtp.Result {
 	t.Helper()
 	var got smtp.Result
-	err := c.Send(t.Context(), []smtp.Submission{{From: "vault@example.org", To: []string{to}, Body: content}},
+	err := c.Send(t.Context(), smtp.Each(smtp.Submission{From: "vault@example.org", To: []string{to}, Body: content}),
 		func(_ int, r smtp.Result) { got = r })
 	if err != nil {
 		t.Fatalf("the connection ended: %v", err)

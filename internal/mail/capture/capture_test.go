@@ -87,7 +87,7 @@ func (r *rig) dial() *smtp.Conn {
 func (r *rig) send(source []byte, to ...string) smtp.Result {
 	r.t.Helper()
 	var result smtp.Result
-	err := r.dial().Send(r.t.Context(), []smtp.Submission{{From: "vault@example.org", To: to, Body: source}}, func(_ int, res smtp.Result) { result = res })
+	err := r.dial().Send(r.t.Context(), smtp.Each(smtp.Submission{From: "vault@example.org", To: to, Body: source}), func(_ int, res smtp.Result) { result = res })
 	if err != nil && result.Err == nil {
 		r.t.Fatal(err)
 	}

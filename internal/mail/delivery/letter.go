@@ -108,7 +108,7 @@ func (l *lane) deliver(ctx, send context.Context, t mail.Transport, c outbox.Cla
 // send hands one letter to the connection.
 func (l *lane) send(ctx context.Context, sub smtp.Submission) smtp.Result {
 	var result smtp.Result
-	err := l.conn.Send(ctx, []smtp.Submission{sub}, func(_ int, r smtp.Result) { result = r })
+	err := l.conn.Send(ctx, smtp.Each(sub), func(_ int, r smtp.Result) { result = r })
 	if result.Err == nil && err != nil {
 		result.Err = asError(err)
 	}

@@ -461,7 +461,7 @@ func (t *test) mail(ctx context.Context, link mail.Link) (bool, error) {
 	sub := smtp.Submission{From: transport.From.Spec(), To: []string{t.to.Spec()}, Body: body}
 	var result smtp.Result
 	began := time.Now()
-	err = link.Send(ctx, []smtp.Submission{sub}, func(_ int, r smtp.Result) { result = r })
+	err = link.Send(ctx, smtp.Each(sub), func(_ int, r smtp.Result) { result = r })
 	if result.Err != nil {
 		err = result.Err
 	}

@@ -104,7 +104,7 @@ func letterTo(to string) smtp.Submission {
 // send sends one letter.
 func send(ctx context.Context, c *graph.Conn, s smtp.Submission) smtp.Result {
 	r := smtp.Result{Err: &smtp.Error{Text: "done was not called"}}
-	err := c.Send(ctx, []smtp.Submission{s}, func(_ int, got smtp.Result) { r = got })
+	err := c.Send(ctx, smtp.Each(s), func(_ int, got smtp.Result) { r = got })
 	if err != nil && r.Err == nil {
 		r.Err = &smtp.Error{Err: err}
 	}
@@ -502,7 +502,7 @@ func TestLettersLeaveOneAfterTheOtherUntilTheConnectionEnds(t *testing.T) {
 	})
 	conn := r.dial()
 	var done []string
-	err := conn.Send(t.Context(), []smtp.Submission{letterTo("a@x"), letterTo("b@x"), letterTo("c@x")}, func(i int, r smtp.Result) {
+	err := conn.Send(t.Context(), smtp.Each(letterTo("a@x"), letterTo("b@x"), letterTo("c@x")), func(i int, r smtp.Result) {
 		done = append(done, fmt.Sprintf("%d:%t", i, r.Err == nil))
 	})
 	if err == nil || !slices.Equal(done, []string{"0:true", "1:false"}) {

@@ -67,13 +67,17 @@ func (c *Conn) ask(ctx context.Context, method string, to *url.URL, letter *uplo
 	return a, nil
 }
 
-// Send sends the letters one after the other and calls done once for each, in
-// order, with its index. The error is one that ended the connection, so that
-// the letters for which done was not called were not begun.
-func (c *Conn) Send(ctx context.Context, letters []smtp.Submission, done func(int, smtp.Result)) error {
-	for i, s := range letters {
-		if c.broken {
-			return c.bears(&smtp.Error{Stage: Stage, Kind: smtp.KindNetwork, Text: "the connection is closed"})
+// Send sends the letters that next gives, one after the other, and calls done
+// once for each, in order, numbered from 0. The error is what ended the
+// connection; next is not asked after it.
+func (c *Conn) Send(ctx context.Context, next func() (smtp.Submission, bool), done func(int, smtp.Result)) error {
+	if c.broken {
+		return c.bears(&smtp.Error{Stage: Stage, Kind: smtp.KindNetwork, Text: "the connection is closed"})
+	}
+	for i := 0; ; i++ {
+		s, ok := next()
+		if !ok {
+			return nil
 		}
 		began := time.Now()
 		r := c.sendOne(ctx, s)
@@ -86,7 +90,6 @@ func (c *Conn) Send(ctx context.Context, letters []smtp.Submission, done func(in
 			return r.Err
 		}
 	}
-	return nil
 }
 
 // ends reports whether nothing more should be tried after a failure: Graph was

@@ -413,7 +413,7 @@ func TestThousandsOfLettersAreTaken(t *testing.T) {
 	for i := range subs {
 		subs[i] = letter(oauthtest.Alerts, "ada@example.org", fmt.Sprint(i))
 	}
-	if err := conn.Send(t.Context(), subs, func(int, smtp.Result) {}); err != nil {
+	if err := conn.Send(t.Context(), smtp.Each(subs...), func(int, smtp.Result) {}); err != nil {
 		t.Fatal(err)
 	}
 	letters := s.Wait(t, n)

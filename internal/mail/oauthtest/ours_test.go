@@ -131,7 +131,7 @@ func TestOurClientsGoTheWholeWay(t *testing.T) {
 				t.Fatal(err)
 			}
 			var result smtp.Result
-			if err := conn.Send(t.Context(), []smtp.Submission{letter(oauthtest.Alerts, "ada@example.org", "graph")}, func(_ int, r smtp.Result) { result = r }); err != nil || result.Err != nil || result.QueueID == "" {
+			if err := conn.Send(t.Context(), smtp.Each(letter(oauthtest.Alerts, "ada@example.org", "graph")), func(_ int, r smtp.Result) { result = r }); err != nil || result.Err != nil || result.QueueID == "" {
 				t.Errorf("%v %+v", err, result)
 			}
 		}

@@ -219,7 +219,7 @@ func mime(from, to, id string) []byte {
 func send(t *testing.T, c *smtp.Conn, l smtp.Submission) *smtp.Error {
 	t.Helper()
 	var got smtp.Result
-	if err := c.Send(t.Context(), []smtp.Submission{l}, func(_ int, r smtp.Result) { got = r }); err != nil {
+	if err := c.Send(t.Context(), smtp.Each(l), func(_ int, r smtp.Result) { got = r }); err != nil {
 		t.Logf("the connection ended: %v", err)
 	}
 	return got.Err

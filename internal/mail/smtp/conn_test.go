@@ -291,7 +291,7 @@ func TestAConnectionIsUsedAgain(t *testing.T) {
 		t.Error("a fresh connection is of no use")
 	}
 	var codes []int
-	err = c.Send(t.Context(), []smtp.Submission{letter(), letter(), letter(), letter(), letter()}, func(i int, r smtp.Result) {
+	err = c.Send(t.Context(), smtp.Each(letter(), letter(), letter(), letter(), letter()), func(i int, r smtp.Result) {
 		code := r.Reply.Code
 		if r.Err != nil {
 			code = r.Err.Code
@@ -304,7 +304,7 @@ func TestAConnectionIsUsedAgain(t *testing.T) {
 	if c.Usable() || c.Alive(t.Context()) {
 		t.Error("a closed connection says that it can be used")
 	}
-	if err := c.Send(t.Context(), []smtp.Submission{letter()}, func(int, smtp.Result) { t.Error("tried on a closed connection") }); err == nil {
+	if err := c.Send(t.Context(), smtp.Each(letter()), func(int, smtp.Result) { t.Error("tried on a closed connection") }); err == nil {
 		t.Error("a letter was sent on a closed connection")
 	}
 	if err := c.Close(); err != nil {
@@ -368,7 +368,7 @@ func TestParametersOfMAIL(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := c.Send(t.Context(), []smtp.Submission{tt.letter}, func(_ int, r smtp.Result) {
+		if err := c.Send(t.Context(), smtp.Each(tt.letter), func(_ int, r smtp.Result) {
 			if r.Err == nil && tt.kind != "" || r.Err != nil && r.Err.Kind != tt.kind {
 				t.Errorf("%q, %.20q: %v, want %q", tt.announce, tt.letter.Body, r.Err, tt.kind)
 			}

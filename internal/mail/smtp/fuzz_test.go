@@ -134,7 +134,7 @@ func FuzzServer(f *testing.F) {
 		conn, err := Dial(t.Context(), cfg)
 		if err == nil {
 			body := []byte("Subject: x\r\n\r\n.\r\n..\r\nx\r\n")
-			err = conn.Send(t.Context(), []Submission{{From: "a@b.org", To: []string{"c@d.org", "e@f.org"}, Body: body}}, func(_ int, r Result) {
+			err = conn.Send(t.Context(), Each(Submission{From: "a@b.org", To: []string{"c@d.org", "e@f.org"}, Body: body}), func(_ int, r Result) {
 				if r.Err == nil && r.Reply.Code != 250 {
 					t.Fatalf("sent with %+v", r.Reply)
 				}

@@ -243,7 +243,7 @@ func TestSomeRecipientsAreRefused(t *testing.T) {
 	none := letter()
 	none.To = some.To[:1]
 	var results []smtp.Result
-	if err := c.Send(t.Context(), []smtp.Submission{some, none, letter()}, func(_ int, r smtp.Result) { results = append(results, r) }); err != nil {
+	if err := c.Send(t.Context(), smtp.Each(some, none, letter()), func(_ int, r smtp.Result) { results = append(results, r) }); err != nil {
 		t.Fatal(err)
 	}
 	got := results[0]
@@ -310,7 +310,7 @@ func TestNoSecondLetterIsSmuggled(t *testing.T) {
 			t.Fatal(err)
 		}
 		var results []smtp.Result
-		if err := c.Send(t.Context(), []smtp.Submission{raw, built}, func(_ int, r smtp.Result) { results = append(results, r) }); err != nil {
+		if err := c.Send(t.Context(), smtp.Each(raw, built), func(_ int, r smtp.Result) { results = append(results, r) }); err != nil {
 			t.Fatal(err)
 		}
 		if err := c.Close(); err != nil {
@@ -383,7 +383,7 @@ func TestAddressesCarryNothingElse(t *testing.T) {
 		from, to := letter(), letter()
 		from.From, to.To = address, []string{"ada@example.org", address}
 		var results []smtp.Result
-		if err := c.Send(t.Context(), []smtp.Submission{from, to}, func(_ int, r smtp.Result) { results = append(results, r) }); err != nil {
+		if err := c.Send(t.Context(), smtp.Each(from, to), func(_ int, r smtp.Result) { results = append(results, r) }); err != nil {
 			t.Fatal(err)
 		}
 		for _, result := range results {
@@ -446,7 +446,7 @@ func TestHeadersStayAsTheyAre(t *testing.T) {
 			}
 			one := letter()
 			one.Body = built
-			if err := c.Send(t.Context(), []smtp.Submission{one}, func(_ int, r smtp.Result) {
+			if err := c.Send(t.Context(), smtp.Each(one), func(_ int, r smtp.Result) {
 				if r.Err != nil {
 					t.Errorf("%q: %v", payload, r.Err)
 				}
@@ -617,7 +617,7 @@ func TestAServerThatStopsReading(t *testing.T) {
 	var began time.Time
 	large.BeforeContent = func() { began = time.Now() }
 	var result smtp.Result
-	if err := c.Send(ctx, []smtp.Submission{large}, func(_ int, r smtp.Result) { result = r }); err == nil {
+	if err := c.Send(ctx, smtp.Each(large), func(_ int, r smtp.Result) { result = r }); err == nil {
 		t.Error("the letter was sent")
 	}
 	if took := time.Since(began); took > 3*time.Second {

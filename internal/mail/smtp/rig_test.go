@@ -75,7 +75,7 @@ func deliver(ctx context.Context, cfg smtp.Config) (smtp.Result, *smtp.Error) {
 	}
 	defer func() { _ = c.Close() }()
 	var result smtp.Result
-	_ = c.Send(ctx, []smtp.Submission{letter()}, func(_ int, r smtp.Result) { result = r })
+	_ = c.Send(ctx, smtp.Each(letter()), func(_ int, r smtp.Result) { result = r })
 	return result, result.Err
 }
 

@@ -20,6 +20,14 @@ type Submission struct {
 	To   []string
 	// Body is the whole message with CR LF line ends.
 	Body []byte
+	// Notify asks the server to tell the sender of a failure or a delay and of
+	// nothing else, where it offers that (DSN, RFC 3461). EnvID is what such a
+	// notice names the letter by, "" for nothing.
+	Notify bool
+	EnvID  string
+	// RequireTLS wants every server on the way to use verified TLS (RFC 8689).
+	// A server that does not promise that does not get the letter.
+	RequireTLS bool
 	// BeforeContent and AfterContent, if not nil, are called just before the
 	// first byte of the content is written and just after the last.
 	BeforeContent, AfterContent func()
@@ -42,14 +50,31 @@ type Result struct {
 	Took time.Duration
 }
 
-// Send sends the submissions one after the other and calls done once for each,
-// in order, with its index. The error is one that ended the connection, so that
-// the submissions for which done was not called were not begun; the letter that
-// met it has it as its result too.
-func (c *Conn) Send(ctx context.Context, subs []Submission, done func(i int, r Result)) error {
-	for i, s := range subs {
-		if c.broken {
-			return &Error{Stage: StageMail, Kind: KindNetwork, Text: "the connection is closed"}
+// Each returns a source of letters for Send that gives subs one by one.
+func Each(subs ...Submission) func() (Submission, bool) {
+	return func() (Submission, bool) {
+		if len(subs) == 0 {
+			return Submission{}, false
+		}
+		s := subs[0]
+		subs = subs[1:]
+		return s, true
+	}
+}
+
+// Send sends the letters that next gives and calls done once for each, in
+// order, numbered from 0. next must not block; it is asked until it gives none,
+// or the connection ends. Both may be called at the same time, from two
+// goroutines, but none of the two twice at a time. The error is what ended the
+// connection; each letter that next gave has its result all the same.
+func (c *Conn) Send(ctx context.Context, next func() (Submission, bool), done func(i int, r Result)) error {
+	if c.broken {
+		return &Error{Stage: StageMail, Kind: KindNetwork, Text: "the connection is closed"}
+	}
+	for i := 0; ; i++ {
+		s, ok := next()
+		if !ok {
+			return nil
 		}
 		began := time.Now()
 		var r Result
@@ -58,8 +83,7 @@ func (c *Conn) Send(ctx context.Context, subs []Submission, done func(i int, r R
 			return nil
 		})
 		if err != nil {
-			c.drop()
-			return c.cfg.mark(err)
+			r.Err = asError(err)
 		}
 		c.markResult(r)
 		r.Took = time.Since(began)
@@ -71,7 +95,6 @@ func (c *Conn) Send(ctx context.Context, subs []Submission, done func(i int, r R
 			return r.Err
 		}
 	}
-	return nil
 }
 
 // markResult notes in the errors of r how the connection signed in.
