@@ -81,6 +81,15 @@ var mailServer = sync.OnceValues(func() (*MailServer, error) {
 type programs struct{ master, daemons, dovecot string }
 
 func findPrograms() (programs, error) {
+	p, err := findPostfix()
+	if err != nil {
+		return p, err
+	}
+	p.dovecot, err = program("dovecot", "/usr/sbin/dovecot")
+	return p, err
+}
+
+func findPostfix() (programs, error) {
 	var p programs
 	for _, folder := range []string{"/usr/lib/postfix/sbin", "/usr/libexec/postfix", "/usr/lib/postfix"} {
 		if _, err := os.Stat(filepath.Join(folder, "master")); err == nil {
@@ -91,9 +100,7 @@ func findPrograms() (programs, error) {
 	if p.master == "" {
 		return p, errors.New("Postfix is not installed")
 	}
-	var err error
-	p.dovecot, err = program("dovecot", "/usr/sbin/dovecot")
-	return p, err
+	return p, nil
 }
 
 // supervise runs both servers in the folder $3 until standard input ends.
@@ -238,7 +245,7 @@ func (m *MailServer) prepare(p programs) error {
 		os.MkdirAll(filepath.Join(m.dir, "state"), 0o700),
 		os.Chown(filepath.Join(m.dir, "state"), postfix[0], postfix[1]),
 		m.writePasswords(),
-		m.queue(postfix),
+		makeQueue(m.dir, postfix),
 	); err != nil {
 		return err
 	}
@@ -267,9 +274,9 @@ func idsOf(name string) ([2]int, error) {
 	return [2]int{uid, gid}, errors.Join(errU, errG)
 }
 
-// queue makes Postfix's queue the way "postfix check" does.
-func (m *MailServer) queue(postfix [2]int) error {
-	root := filepath.Join(m.dir, "queue")
+// makeQueue makes Postfix's queue in dir the way "postfix check" does.
+func makeQueue(dir string, postfix [2]int) error {
+	root := filepath.Join(dir, "queue")
 	if err := os.MkdirAll(root, 0o755); err != nil {
 		return err
 	}
