@@ -5,7 +5,7 @@ import (
 	"io"
 	"log/slog"
 
-	"github.com/sealpost/sealpost/internal/server"
+	"github.com/sealpost/sealpost/internal/actor"
 )
 
 // newLog returns the log that the operator's configuration asks for.
@@ -24,15 +24,15 @@ func newLog(w io.Writer, level, format string) *slog.Logger {
 // that say themselves what they did.
 func QuietLog(w io.Writer) *slog.Logger { return newLog(w, "warn", "text") }
 
-// requestLog adds the id of the request to the lines that were written on its
-// behalf.
+// requestLog adds the id of the request, the command or the turn of a loop to
+// the lines that were written on its behalf.
 type requestLog struct{ slog.Handler }
 
 const requestKey = "request_id"
 
 // Handle writes a line.
 func (h requestLog) Handle(ctx context.Context, r slog.Record) error {
-	id := server.RequestID(ctx)
+	id := actor.Trace(ctx)
 	if id == "" {
 		return h.Handler.Handle(ctx, r)
 	}

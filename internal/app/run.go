@@ -54,7 +54,7 @@ type Running struct {
 	metrics   *server.Server
 	control   *operator.Server
 	engine    *delivery.Engine
-	loops     *worker.Group
+	loops     loops
 	reminders *notify.Reminders
 	// webhook is nil where nobody asks for alerts.
 	webhook   *notify.Webhook
@@ -96,7 +96,7 @@ func Start(ctx context.Context, cfg config.Config, o ServeOptions) (*Running, er
 		o.Log = io.Discard
 	}
 	log := newLog(o.Log, cfg.LogLevel, cfg.LogFormat)
-	r := &Running{broken: make(chan error, 8), loops: worker.New(log)}
+	r := &Running{broken: make(chan error, 8), loops: newLoops(log)}
 	if err := r.start(ctx, cfg, o, log); err != nil {
 		wait, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWait)
 		defer cancel()

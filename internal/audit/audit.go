@@ -80,7 +80,13 @@ func New(c Config) *Log {
 
 // Append records e as done by by, in tx. Call it last in a transaction: it
 // takes the lock on the end of the chain, which every other writer waits for.
+//
+// An actor without a request gets the trace id of tx, so that what a loop or a
+// command did can be followed like what a request did.
 func (l *Log) Append(tx *store.Tx, by actor.Actor, e Event) error {
+	if by.RequestID == "" {
+		by.RequestID = actor.Trace(tx.Context())
+	}
 	entry := Entry{At: tx.Now(), Actor: by, Event: e}
 	detail, err := marshalDetail(e.Detail)
 	if err != nil {

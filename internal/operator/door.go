@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/sealpost/sealpost/internal/actor"
 	"github.com/sealpost/sealpost/internal/fault"
@@ -38,12 +39,17 @@ func (d *Door) Names() []string {
 }
 
 // Execute runs the named command in this process and returns its result as
-// JSON. Errors are faults that a person may read.
+// JSON. Errors are faults that a person may read. What the command causes
+// carries one trace id, a new one where ctx has none.
 func (d *Door) Execute(ctx context.Context, by actor.Actor, name string, args json.RawMessage, out Sink) (json.RawMessage, error) {
 	run, ok := d.commands[name]
 	if !ok {
 		return nil, fault.NotFound(fmt.Sprintf("This server does not know the command %q. Is it older than the command line?", name))
 	}
+	if actor.Trace(ctx) == "" {
+		ctx = actor.WithTrace(ctx, actor.NewTrace(time.Now()))
+	}
+	by.RequestID = actor.Trace(ctx)
 	result, err := run(ctx, by, args, out)
 	if err != nil {
 		return nil, err

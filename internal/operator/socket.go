@@ -120,10 +120,11 @@ func (s *Server) answer(ctx context.Context, conn *net.UnixConn) {
 	if login == "" {
 		login = req.Login
 	}
-	s.log.Info("operator command", "command", req.Command, "operator", login)
+	ctx = actor.WithTrace(ctx, actor.NewTrace(time.Now()))
+	s.log.InfoContext(ctx, "operator command", "command", req.Command, "operator", login)
 	result, err := s.execute(ctx, actor.Operator(login, "cli"), req, out)
 	if err != nil {
-		s.log.Warn("operator command failed", "command", req.Command, "err", err)
+		s.log.WarnContext(ctx, "operator command failed", "command", req.Command, "err", err)
 		out.send(reply{Failure: toFailure(err)})
 		return
 	}

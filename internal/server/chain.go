@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -12,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/sealpost/sealpost/internal/actor"
 )
 
 // DefaultMaxBody is the size of a request's body where nothing else is set: a
@@ -51,10 +52,7 @@ type Answered struct {
 }
 
 // passage is what the chain knows of a request. It travels in the context.
-type passage struct {
-	id     string
-	client netip.Addr
-}
+type passage struct{ client netip.Addr }
 
 type passageKey struct{}
 
@@ -64,8 +62,9 @@ func passageOf(ctx context.Context) passage {
 }
 
 // RequestID returns the id of the request that ctx belongs to, and "" outside
-// of one. The log's lines and the page about a failure carry it.
-func RequestID(ctx context.Context) string { return passageOf(ctx).id }
+// of one: the trace of what the request causes. The log's lines and the page
+// about a failure carry it.
+func RequestID(ctx context.Context) string { return actor.Trace(ctx) }
 
 // ClientAddr returns the address of the client, beyond trusted proxies.
 func ClientAddr(r *http.Request) netip.Addr { return passageOf(r.Context()).client }
@@ -95,10 +94,11 @@ type chain struct {
 // ServeHTTP takes the request through.
 func (c *chain) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
-	p := passage{id: strings.ToLower(rand.Text()[:16]), client: clientOf(r, c.TrustedProxies)}
-	r = r.WithContext(context.WithValue(r.Context(), passageKey{}, p))
+	p := passage{client: clientOf(r, c.TrustedProxies)}
+	id := actor.NewTrace(began)
+	r = r.WithContext(context.WithValue(actor.WithTrace(r.Context(), id), passageKey{}, p))
 	rec := &recorder{ResponseWriter: w}
-	c.head(rec.Header(), p.id)
+	c.head(rec.Header(), id)
 	defer func() { c.note(r, rec, time.Since(began)) }()
 	defer c.recover(rec, r)
 	if r.ContentLength > c.MaxBody {
