@@ -13,20 +13,27 @@ import (
 var hits atomic.Int64
 
 // Hit kills the process with SIGKILL when the environment variable
-// SEALPOST_FAILPOINT names this point. "name:3" means the third time.
+// SEALPOST_FAILPOINT names this point. "name:3" means the third time;
+// "name:3:stop" stops it with SIGSTOP instead, until somebody lets it go on.
 func Hit(name string) {
-	want, count, _ := strings.Cut(os.Getenv("SEALPOST_FAILPOINT"), ":")
+	want, rest, _ := strings.Cut(os.Getenv("SEALPOST_FAILPOINT"), ":")
 	if want != name {
 		return
 	}
+	count, how, _ := strings.Cut(rest, ":")
 	nth, err := strconv.ParseInt(count, 10, 64)
 	if err != nil {
 		nth = 1
 	}
-	if hits.Add(1) == nth {
-		// The kernel ends the process at once: no deferred function runs, no
-		// buffer is flushed, which is the point.
-		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
-		select {}
+	if hits.Add(1) != nth {
+		return
 	}
+	if how == "stop" {
+		_ = syscall.Kill(os.Getpid(), syscall.SIGSTOP)
+		return
+	}
+	// The kernel ends the process at once: no deferred function runs, no
+	// buffer is flushed, which is the point.
+	_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+	select {}
 }
