@@ -16,6 +16,45 @@ const (
 	ClassDigest
 )
 
+// Classes returns all classes, the most urgent first.
+func Classes() []Class {
+	return []Class{ClassCode, ClassRequest, ClassAlert, ClassReminder, ClassDigest}
+}
+
+// Title is what a person calls the letters of the class.
+func (c Class) Title() string {
+	switch c {
+	case ClassCode:
+		return "Codes and resets"
+	case ClassRequest:
+		return "Requests"
+	case ClassAlert:
+		return "Alerts"
+	case ClassReminder:
+		return "Reminders"
+	case ClassDigest:
+		return "Digests"
+	}
+	return "Other letters"
+}
+
+// Key is the class as metrics and files name it.
+func (c Class) Key() string {
+	switch c {
+	case ClassCode:
+		return "code"
+	case ClassRequest:
+		return "request"
+	case ClassAlert:
+		return "alert"
+	case ClassReminder:
+		return "reminder"
+	case ClassDigest:
+		return "digest"
+	}
+	return "other"
+}
+
 // Letter is one of the structs of this package.
 type Letter interface {
 	// Kind is the letter's key, for example "invitation".
@@ -29,11 +68,16 @@ type KindInfo struct {
 	// Title is what a person calls it.
 	Title string
 	Class Class
-	// Lifetime is how long after it was added a letter may still be sent.
+	// Lifetime is how long after it was added a letter may still be sent,
+	// where nobody chose another time.
 	Lifetime time.Duration
 	// OneTime letters hold a link that somebody could use; they are sent
 	// again by making a new link, never as they were.
 	OneTime bool
+	// Shortest and Longest bound what may be chosen instead of Lifetime. The
+	// longest of a OneTime letter is how long its link lives: one that arrives
+	// later is of no use. Where both are the same there is no choice.
+	Shortest, Longest time.Duration
 }
 
 // The kinds of letters.
@@ -46,15 +90,21 @@ const (
 	KindTest            = "test"
 )
 
+const (
+	minute = time.Minute
+	hour   = time.Hour
+	day    = 24 * time.Hour
+)
+
 // Kinds returns all kinds in the order in which a filter offers them.
 func Kinds() []KindInfo {
 	return []KindInfo{
-		{KindInvitation, "Invitation", ClassRequest, 72 * time.Hour, true},
-		{KindPasswordReset, "Password reset", ClassCode, 30 * time.Minute, true},
-		{KindPasswordChanged, "Password changed", ClassAlert, 24 * time.Hour, false},
-		{KindNewDevice, "Sign-in from a new device", ClassAlert, 24 * time.Hour, false},
-		{KindExpiryReminder, "Reminder of an end", ClassReminder, 24 * time.Hour, false},
-		{KindTest, "Test", ClassCode, 10 * time.Minute, false},
+		{KindInvitation, "Invitation", ClassRequest, 3 * day, true, hour, 3 * day},
+		{KindPasswordReset, "Password reset", ClassCode, 30 * minute, true, 5 * minute, 30 * minute},
+		{KindPasswordChanged, "Password changed", ClassAlert, day, false, hour, 7 * day},
+		{KindNewDevice, "Sign-in from a new device", ClassAlert, day, false, hour, 7 * day},
+		{KindExpiryReminder, "Reminder of an end", ClassReminder, day, false, hour, 7 * day},
+		{KindTest, "Test", ClassCode, 10 * minute, false, 10 * minute, 10 * minute},
 	}
 }
 
