@@ -11,6 +11,7 @@ import (
 	"github.com/sealpost/sealpost/internal/audit"
 	"github.com/sealpost/sealpost/internal/fault"
 	"github.com/sealpost/sealpost/internal/mail/profile"
+	"github.com/sealpost/sealpost/internal/mail/record"
 	"github.com/sealpost/sealpost/internal/mail/trust"
 	"github.com/sealpost/sealpost/internal/secret"
 	"github.com/sealpost/sealpost/internal/store"
@@ -55,11 +56,11 @@ func (s *Service) TrustList(ctx context.Context, by actor.Actor) ([]Trusted, err
 	}
 	var out []Trusted
 	err := s.db.View(ctx, func(tx *store.Tx) error {
-		p, ok, err := active(tx, false)
+		p, ok, err := s.active(tx, false)
 		if err != nil || !ok {
 			return err
 		}
-		anchors, err := selectAnchors(tx, p.ID)
+		anchors, err := record.Anchors(tx, p.ID)
 		out = trusted(anchors)
 		return err
 	})
@@ -144,7 +145,7 @@ func (s *Service) changeTrust(ctx context.Context, by actor.Actor, c Change, pas
 	consent := now.Auth == AuthAccount && s.mayUse(ctx, by, now.AccountID) == nil
 	var out TrustChange
 	err = s.db.Update(ctx, func(tx *store.Tx) error {
-		st, ok, err := selectProfile(tx, true)
+		st, ok, err := s.find(tx, true)
 		if err != nil {
 			return err
 		}
@@ -159,8 +160,8 @@ func (s *Service) changeTrust(ctx context.Context, by actor.Actor, c Change, pas
 
 // storeTrust writes the changed set, binds the secret to it where that can be
 // done, and pauses where it cannot.
-func (s *Service) storeTrust(tx *store.Tx, by actor.Actor, st stored, c Change, password secret.Value, consent bool) (TrustChange, error) {
-	before, err := selectAnchors(tx, st.ID)
+func (s *Service) storeTrust(tx *store.Tx, by actor.Actor, st record.Row, c Change, password secret.Value, consent bool) (TrustChange, error) {
+	before, err := record.Anchors(tx, st.ID)
 	if err != nil {
 		return TrustChange{}, err
 	}
@@ -193,14 +194,14 @@ func (s *Service) storeTrust(tx *store.Tx, by actor.Actor, st stored, c Change, 
 		}
 	}
 	if st.Auth == AuthTyped && !password.IsZero() || st.Auth == AuthAccount && consent {
-		if st.sealed, err = s.seal(tx, d); err != nil {
+		if st.Sealed, err = s.seal(tx, d); err != nil {
 			return out, err
 		}
 	}
-	if d.password, err = s.opens(tx, st.Profile, after, st.sealed); err != nil {
+	if d.password, err = s.opens(tx, st.Profile, after, st.Sealed); err != nil {
 		return out, err
 	}
-	if err := replaceAnchors(tx, st.ID, after); err != nil {
+	if err := record.WriteAnchors(tx, st.ID, after); err != nil {
 		return out, err
 	}
 	why := bound(d)
@@ -226,11 +227,11 @@ func (s *Service) storeTrust(tx *store.Tx, by actor.Actor, st stored, c Change, 
 // takeAlong binds the client's secret, and the tokens, to the certificates that
 // are trusted from now on, for who typed the secret. Tokens go with the secret
 // that was proved to be theirs, and with no other: see [Service.moveTokens].
-func (s *Service) takeAlong(tx *store.Tx, st *stored, before []trust.Anchor, d Draft) error {
+func (s *Service) takeAlong(tx *store.Tx, st *record.Row, before []trust.Anchor, d Draft) error {
 	if d.password.IsZero() || !st.OAuth.HasCredential() {
 		return nil
 	}
-	opened, err := s.opens(tx, st.Profile, before, st.sealed)
+	opened, err := s.opens(tx, st.Profile, before, st.Sealed)
 	if err != nil {
 		return err
 	}
@@ -238,10 +239,10 @@ func (s *Service) takeAlong(tx *store.Tx, st *stored, before []trust.Anchor, d D
 	if known && !opened.Equal(d.password) {
 		return fault.Invalid("password", "This is not the "+st.OAuth.SecretName()+" that is stored. Type that one, or replace it in the mail server settings first.")
 	}
-	if st.sealed, err = s.seal(tx, d); err != nil {
+	if st.Sealed, err = s.seal(tx, d); err != nil {
 		return err
 	}
-	if err := replaceOAuth(tx, *st); err != nil {
+	if err := record.WriteOAuth(tx, *st); err != nil {
 		return err
 	}
 	d.moves, d.resealed = known, true
@@ -253,14 +254,14 @@ func pinned(anchors []trust.Anchor) bool {
 }
 
 // rework stores a profile that can be tried now, unless a person stopped it.
-func (s *Service) rework(tx *store.Tx, st stored) error {
+func (s *Service) rework(tx *store.Tx, st record.Row) error {
 	if st.State != Stopped {
-		st.work(tx.Now())
+		work(&st, tx.Now())
 		if err := s.gate.OpenGate(tx); err != nil {
 			return err
 		}
 	}
-	return upsertProfile(tx, st)
+	return record.Write(tx, st)
 }
 
 // changed returns what is in one set and not in the other.

@@ -7,6 +7,7 @@ import (
 	"github.com/sealpost/sealpost/internal/fault"
 	"github.com/sealpost/sealpost/internal/keyring"
 	"github.com/sealpost/sealpost/internal/mail/profile"
+	"github.com/sealpost/sealpost/internal/mail/record"
 	"github.com/sealpost/sealpost/internal/mail/trust"
 	"github.com/sealpost/sealpost/internal/secret"
 	"github.com/sealpost/sealpost/internal/store"
@@ -14,13 +15,13 @@ import (
 
 // settleSecret finds the password of a typed sign-in or the client's secret, or
 // learns whether an account needs consent.
-func (s *Service) settleSecret(tx *store.Tx, c Change, was stored, d *Draft) error {
+func (s *Service) settleSecret(tx *store.Tx, c Change, was record.Row, d *Draft) error {
 	p := d.Profile
 	switch p.Auth {
 	case AuthTyped:
 		return s.settleTyped(tx, c.Password, was, d)
 	case AuthAccount:
-		opened, err := s.opens(tx, p, d.Anchors, was.sealed)
+		opened, err := s.opens(tx, p, d.Anchors, was.Sealed)
 		d.consent = err == nil && opened.IsZero()
 		d.resealed = d.consent
 		return err
@@ -30,7 +31,7 @@ func (s *Service) settleSecret(tx *store.Tx, c Change, was stored, d *Draft) err
 	return nil
 }
 
-func (s *Service) settleTyped(tx *store.Tx, given Password, was stored, d *Draft) error {
+func (s *Service) settleTyped(tx *store.Tx, given Password, was record.Row, d *Draft) error {
 	switch given.Action {
 	case Replace:
 		if err := profile.CheckPassword(given.Value); err != nil {
@@ -44,10 +45,10 @@ func (s *Service) settleTyped(tx *store.Tx, given Password, was stored, d *Draft
 	default:
 		return fault.Invalid("password", "Say whether to keep, replace or clear the password.")
 	}
-	if was.Auth != AuthTyped || len(was.sealed) == 0 {
+	if was.Auth != AuthTyped || len(was.Sealed) == 0 {
 		return fault.Invalid("password", "Type the password.").WithCode(fault.CodeSecretRequired)
 	}
-	opened, err := s.opens(tx, d.Profile, d.Anchors, was.sealed)
+	opened, err := s.opens(tx, d.Profile, d.Anchors, was.Sealed)
 	if err != nil {
 		return err
 	}
@@ -89,7 +90,7 @@ func (s *Service) seal(tx *store.Tx, d Draft) ([]byte, error) {
 }
 
 // settleClient finds what proves the client to the authority.
-func (s *Service) settleClient(tx *store.Tx, given Password, was stored, d *Draft) error {
+func (s *Service) settleClient(tx *store.Tx, given Password, was record.Row, d *Draft) error {
 	o := &d.Profile.OAuth
 	if !o.HasCredential() {
 		o.SecretSetAt, d.password = time.Time{}, secret.Value{}
@@ -119,10 +120,10 @@ func (s *Service) settleClient(tx *store.Tx, given Password, was stored, d *Draf
 	default:
 		return fault.Invalid(field, "Say whether to keep, replace or clear the "+name+".")
 	}
-	if was.Auth != AuthOAuth || len(was.sealed) == 0 {
+	if was.Auth != AuthOAuth || len(was.Sealed) == 0 {
 		return required("Type the " + name + ".")
 	}
-	opened, err := s.opens(tx, d.Profile, d.Anchors, was.sealed)
+	opened, err := s.opens(tx, d.Profile, d.Anchors, was.Sealed)
 	if err != nil {
 		return err
 	}
@@ -138,8 +139,8 @@ func (s *Service) settleClient(tx *store.Tx, given Password, was stored, d *Draf
 
 // compareClient learns what a typed secret of the client is beside the stored
 // one.
-func (s *Service) compareClient(tx *store.Tx, was stored, d *Draft) error {
-	if was.Auth != AuthOAuth || len(was.sealed) == 0 {
+func (s *Service) compareClient(tx *store.Tx, was record.Row, d *Draft) error {
+	if was.Auth != AuthOAuth || len(was.Sealed) == 0 {
 		return nil
 	}
 	before, err := s.storedDraft(tx, was)
@@ -151,7 +152,7 @@ func (s *Service) compareClient(tx *store.Tx, was stored, d *Draft) error {
 	if d.replaces || old != profile.TokenBind(d.Profile, before.Anchors) {
 		return nil
 	}
-	opened, err := s.opens(tx, before.Profile, before.Anchors, was.sealed)
+	opened, err := s.opens(tx, before.Profile, before.Anchors, was.Sealed)
 	d.moves = err == nil && !opened.IsZero() && opened.Equal(d.password)
 	return err
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/sealpost/sealpost/internal/actor"
 	"github.com/sealpost/sealpost/internal/fault"
+	"github.com/sealpost/sealpost/internal/mail/record"
 	"github.com/sealpost/sealpost/internal/mail/trust"
 	"github.com/sealpost/sealpost/internal/secret"
 	"github.com/sealpost/sealpost/internal/store"
@@ -36,11 +37,11 @@ type Draft struct {
 
 // settle checks c against what is stored. All faults of fields come at once;
 // those of the password, which need the rest to be right, come after.
-func (s *Service) settle(tx *store.Tx, by actor.Actor, c Change) (Draft, stored, error) {
+func (s *Service) settle(tx *store.Tx, by actor.Actor, c Change) (Draft, record.Row, error) {
 	if err := manage(by); err != nil {
-		return Draft{}, stored{}, err
+		return Draft{}, record.Row{}, err
 	}
-	was, exists, err := selectProfile(tx, false)
+	was, exists, err := s.find(tx, false)
 	if err != nil {
 		return Draft{}, was, err
 	}
@@ -49,7 +50,7 @@ func (s *Service) settle(tx *store.Tx, by actor.Actor, c Change) (Draft, stored,
 	}
 	var anchors []trust.Anchor
 	if exists {
-		if anchors, err = selectAnchors(tx, was.ID); err != nil {
+		if anchors, err = record.Anchors(tx, was.ID); err != nil {
 			return Draft{}, was, err
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/sealpost/sealpost/internal/fault"
 	"github.com/sealpost/sealpost/internal/mail/consent"
 	"github.com/sealpost/sealpost/internal/mail/oauth"
+	"github.com/sealpost/sealpost/internal/mail/record"
 	"github.com/sealpost/sealpost/internal/mail/verdict"
 	"github.com/sealpost/sealpost/internal/secret"
 	"github.com/sealpost/sealpost/internal/store"
@@ -104,7 +105,7 @@ func (s *Service) BeginAgain(ctx context.Context, by actor.Actor, b Browser) (st
 	return s.BeginConsent(ctx, by, p.Change(), b)
 }
 
-func (s *Service) begin(tx *store.Tx, by actor.Actor, c Change, d Draft, was stored, b Browser) (string, error) {
+func (s *Service) begin(tx *store.Tx, by actor.Actor, c Change, d Draft, was record.Row, b Browser) (string, error) {
 	full := d.Profile.Authority()
 	site, err := s.letters.Site(tx)
 	if err != nil {
@@ -125,7 +126,7 @@ func (s *Service) begin(tx *store.Tx, by actor.Actor, c Change, d Draft, was sto
 		Change: c, Client: d.password.Reveal(), Typed: d.resealed, Base: was.Revision, BaseID: was.ID, Full: full,
 		State: k.State.Reveal(), Nonce: k.Nonce.Reveal(), Verifier: k.Verifier.Reveal(), RedirectURI: consent.RedirectURI(access, full.RedirectPath),
 	}
-	w := consent.Waiting{ID: store.NewID(), Session: b.SessionID, User: by.UserID, Stage: consent.Begun, Expires: tx.Now().Add(consent.Life)}
+	w := consent.Waiting{ID: store.NewID(), Slot: s.slot, Session: b.SessionID, User: by.UserID, Stage: consent.Begun, Expires: tx.Now().Add(consent.Life)}
 	if err = w.Seal(tx, s.keys, n); err != nil {
 		return "", err
 	}
@@ -151,7 +152,7 @@ func (s *Service) noted(ctx context.Context, by actor.Actor, id string, stage co
 	}
 	err := s.db.View(ctx, func(tx *store.Tx) error {
 		w, err := consent.Find(tx, id)
-		if fault.Is(err, fault.KindNotFound) || err == nil && (!w.Mine(by, b, tx.Now()) || w.Stage != stage || len(w.Sealed) == 0) {
+		if fault.Is(err, fault.KindNotFound) || err == nil && (!w.Mine(by, b, tx.Now()) || w.Slot != s.slot || w.Stage != stage || len(w.Sealed) == 0) {
 			return errNoConsent
 		}
 		if err == nil {
@@ -181,6 +182,20 @@ func (s *Service) Going(ctx context.Context, by actor.Actor, id string, b Browse
 		g.Warning = "The " + n.Full.SecretName() + " ended on " + ends.UTC().Format(time.DateOnly) + ". The provider will refuse it after you have signed in: replace it in the settings first."
 	}
 	return g, nil
+}
+
+// SlotOf returns the server that a person comes back for from the authority; the
+// first one where nobody knows, which refuses such people in words.
+func (s *Service) SlotOf(ctx context.Context, cb Callback) (Slot, error) {
+	slot := Main
+	err := s.db.View(ctx, func(tx *store.Tx) (err error) {
+		slot, err = consent.SlotOf(tx, cb.Query.Get("state"))
+		return err
+	})
+	if fault.Is(err, fault.KindNotFound) {
+		return Main, nil
+	}
+	return slot, err
 }
 
 // FinishConsent takes a person who comes back from the authority. A refusal by
@@ -227,7 +242,7 @@ func (s *Service) take(ctx context.Context, by actor.Actor, cb Callback, b Brows
 		case fault.Is(err, fault.KindNotFound):
 			refusal = errNoConsent
 			return s.auditStranger(tx, by, b)
-		case err == nil && !w.Mine(by, b, tx.Now()):
+		case err == nil && (!w.Mine(by, b, tx.Now()) || w.Slot != s.slot):
 			refusal = errNoConsent
 		case err != nil:
 			return err
@@ -376,7 +391,7 @@ func (s *Service) goLive(ctx context.Context, by actor.Actor, id string, n conse
 	}
 	var saved Profile
 	err := s.db.Update(ctx, func(tx *store.Tx) error {
-		was, _, err := selectProfile(tx, true)
+		was, _, err := s.find(tx, true)
 		if err != nil {
 			return err
 		}

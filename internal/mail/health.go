@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/sealpost/sealpost/internal/actor"
+	"github.com/sealpost/sealpost/internal/mail/record"
 	"github.com/sealpost/sealpost/internal/mail/token"
 	"github.com/sealpost/sealpost/internal/mail/trust"
 	"github.com/sealpost/sealpost/internal/store"
@@ -37,10 +38,10 @@ func (s *Service) Health(ctx context.Context, by actor.Actor) (Health, error) {
 	var h Health
 	var anchors []trust.Anchor
 	err := s.db.View(ctx, func(tx *store.Tx) (err error) {
-		if h.Profile, h.Set, err = active(tx, false); err != nil || !h.Set {
+		if h.Profile, h.Set, err = s.active(tx, false); err != nil || !h.Set {
 			return err
 		}
-		if anchors, err = selectAnchors(tx, h.Profile.ID); err != nil {
+		if anchors, err = record.Anchors(tx, h.Profile.ID); err != nil {
 			return err
 		}
 		if h.Profile.Auth == AuthOAuth {

@@ -10,6 +10,7 @@ import (
 // everybody who deals with the service.
 type (
 	Profile      = profile.Profile
+	Slot         = profile.Slot
 	Kind         = profile.Kind
 	AuthKind     = profile.AuthKind
 	State        = profile.State
@@ -24,10 +25,13 @@ type (
 	Browser      = consent.Browser
 )
 
-// The kinds of mail servers, the ways to sign in, the states, the ways of
+// The slots, the kinds of mail servers, the ways to sign in, the states, the ways of
 // letters, what to do with a stored secret, and the paths that people come back
 // to.
 const (
+	Main   = profile.Main
+	Second = profile.Second
+
 	KindSMTP      = profile.KindSMTP
 	KindMicrosoft = profile.KindMicrosoft
 	KindCapture   = profile.KindCapture
@@ -53,6 +57,9 @@ const (
 
 	EndServerCertificate = profile.EndServerCertificate
 )
+
+// Slots returns all slots, the first server's first.
+func Slots() []Slot { return profile.Slots() }
 
 // EndKinds returns all things that end.
 func EndKinds() []profile.EndKind { return profile.EndKinds() }

@@ -14,6 +14,7 @@ import (
 	"github.com/sealpost/sealpost/internal/mail/graph"
 	"github.com/sealpost/sealpost/internal/mail/oauth"
 	"github.com/sealpost/sealpost/internal/mail/profile"
+	"github.com/sealpost/sealpost/internal/mail/record"
 	"github.com/sealpost/sealpost/internal/mail/sasl"
 	"github.com/sealpost/sealpost/internal/mail/smtp"
 	"github.com/sealpost/sealpost/internal/mail/token"
@@ -190,12 +191,12 @@ func (s *Service) KeepAlive(ctx context.Context) error {
 // stop.
 func (s *Service) ended(ctx context.Context, p Problem) error {
 	return s.db.Update(ctx, func(tx *store.Tx) error {
-		st, ok, err := selectProfile(tx, true)
+		st, ok, err := s.find(tx, true)
 		if err != nil || !ok || st.Revision != p.Revision || st.State != Stopped || st.Problem == p.Row {
 			return err
 		}
 		st.Problem, st.Remedy, st.Command, st.Reply, st.Link = p.Row, p.Remedy, p.Command, p.Reply, p.Link
-		if err := upsertProfile(tx, st); err != nil || p.Row == "" {
+		if err := record.Write(tx, st); err != nil || p.Row == "" {
 			return err
 		}
 		tx.OnCommit(func() {

@@ -17,6 +17,7 @@ import (
 	"github.com/sealpost/sealpost/internal/mail/oauth"
 	"github.com/sealpost/sealpost/internal/mail/pace"
 	"github.com/sealpost/sealpost/internal/mail/profile"
+	"github.com/sealpost/sealpost/internal/mail/record"
 	"github.com/sealpost/sealpost/internal/mail/token"
 	"github.com/sealpost/sealpost/internal/mail/verdict"
 	"github.com/sealpost/sealpost/internal/secret"
@@ -58,11 +59,16 @@ const (
 
 // Config is what a Service needs.
 type Config struct {
+	// Slot is the server that the service is for; empty means the first one.
+	Slot    Slot
 	DB      *store.DB
 	Keys    *keyring.Keyring
 	Audit   *audit.Log
 	Letters *letter.Catalogue
 	Gate    Gate
+	// Removed is told in the transaction that removes the server. Nil tells
+	// nobody.
+	Removed func(tx *store.Tx, by actor.Actor) error
 	// Secrets are the accounts; nil means that there are none.
 	Secrets Secrets
 	// Prove returns nil when by proved a moment ago who they are. It is asked
@@ -97,6 +103,7 @@ type Config struct {
 
 // Service is safe for use by several goroutines.
 type Service struct {
+	slot    Slot
 	db      *store.DB
 	keys    *keyring.Keyring
 	audit   *audit.Log
@@ -104,6 +111,7 @@ type Service struct {
 	gate    Gate
 	secrets Secrets
 	prove   func(by actor.Actor) error
+	removed func(tx *store.Tx, by actor.Actor) error
 	capture func() string
 	roots   *x509.CertPool
 	dial    func(ctx context.Context, network, address string) (net.Conn, error)
@@ -122,15 +130,21 @@ type Service struct {
 // New returns the mail service of a database.
 func New(c Config) *Service {
 	s := &Service{
-		db: c.DB, keys: c.Keys, audit: c.Audit, letters: c.Letters, gate: c.Gate, secrets: c.Secrets, capture: c.CaptureAddr,
-		prove: c.Prove, roots: c.Roots, dial: c.Dial, now: c.Now, log: c.Log,
+		slot: c.Slot, db: c.DB, keys: c.Keys, audit: c.Audit, letters: c.Letters, gate: c.Gate, secrets: c.Secrets, capture: c.CaptureAddr,
+		prove: c.Prove, removed: c.Removed, roots: c.Roots, dial: c.Dial, now: c.Now, log: c.Log,
 		client: c.OAuth, rules: profile.Rules{Deny: c.Deny, Authorities: c.Authorities}, tokens: c.Tokens, paces: c.Pace, table: c.Table,
+	}
+	if s.slot == "" {
+		s.slot = Main
 	}
 	if s.paces == nil {
 		s.paces = pace.New(pace.Config{DB: c.DB})
 	}
 	if s.prove == nil {
 		s.prove = func(actor.Actor) error { return nil }
+	}
+	if s.removed == nil {
+		s.removed = func(*store.Tx, actor.Actor) error { return nil }
 	}
 	if s.capture == nil {
 		s.capture = func() string { return "" }
@@ -171,17 +185,29 @@ func (s *Service) Active(ctx context.Context) (Profile, bool, error) {
 	var p Profile
 	var ok bool
 	err := s.db.View(ctx, func(tx *store.Tx) (err error) {
-		p, ok, err = active(tx, false)
+		p, ok, err = s.active(tx, false)
 		return err
 	})
 	return p, ok, err
 }
 
+// find returns what is stored in the service's slot; forUpdate locks it.
+func (s *Service) find(tx *store.Tx, forUpdate bool) (record.Row, bool, error) {
+	words := ""
+	if forUpdate {
+		words = tx.ForUpdate()
+	}
+	return record.Find(tx, s.slot, words)
+}
+
 // active returns the stored profile; forUpdate locks it.
-func active(tx *store.Tx, forUpdate bool) (Profile, bool, error) {
-	st, ok, err := selectProfile(tx, forUpdate)
+func (s *Service) active(tx *store.Tx, forUpdate bool) (Profile, bool, error) {
+	st, ok, err := s.find(tx, forUpdate)
 	return st.Profile, ok, err
 }
+
+// Slot returns the server that the service is for.
+func (s *Service) Slot() Slot { return s.slot }
 
 // Use tells where an account is used.
 type Use struct {
@@ -192,11 +218,11 @@ type Use struct {
 // UsesOf returns where mail uses an account, so that it is not deleted by
 // accident. That stays so until tx ends.
 func (s *Service) UsesOf(tx *store.Tx, accountID string) ([]Use, error) {
-	p, ok, err := holdProfile(tx)
+	p, ok, err := record.Find(tx, s.slot, tx.ForShare())
 	if err != nil || !ok || p.Auth != AuthAccount || p.AccountID != accountID {
 		return nil, err
 	}
-	return []Use{{Label: "Mail server " + p.Server(), Path: "/admin/settings/mail"}}, nil
+	return []Use{{Label: "Mail server " + p.Server(), Path: s.slot.SettingsPath()}}, nil
 }
 
 func manage(by actor.Actor) error {

@@ -10,6 +10,7 @@ import (
 	"github.com/sealpost/sealpost/internal/mail/consent"
 	"github.com/sealpost/sealpost/internal/mail/oauth"
 	"github.com/sealpost/sealpost/internal/mail/profile"
+	"github.com/sealpost/sealpost/internal/mail/record"
 	"github.com/sealpost/sealpost/internal/mail/token"
 	"github.com/sealpost/sealpost/internal/mail/trust"
 	"github.com/sealpost/sealpost/internal/mail/verdict"
@@ -32,7 +33,7 @@ func (s *Service) Save(ctx context.Context, by actor.Actor, c Change) (Profile, 
 	var saved Profile
 	err = s.db.Update(ctx, func(tx *store.Tx) error {
 		// The lock comes first, so that what is settled is what is changed.
-		if _, _, err := selectProfile(tx, true); err != nil {
+		if _, _, err := s.find(tx, true); err != nil {
 			return err
 		}
 		d, was, err := s.settle(tx, by, c)
@@ -71,7 +72,7 @@ func (s *Service) Save(ctx context.Context, by actor.Actor, c Change) (Profile, 
 		if saved, err = s.store(tx, by, d, was, tested); err != nil || missing == nil || saved.State == Stopped {
 			return err
 		}
-		st, _, err := selectProfile(tx, true)
+		st, _, err := s.find(tx, true)
 		if err != nil {
 			return err
 		}
@@ -162,7 +163,7 @@ func (s *Service) holdAccount(tx *store.Tx, p Profile) error {
 // tested returns what is known of tests of the draft: by the token of one that
 // just passed, or because nothing that a test is about changed since. Settings
 // for which somebody signed in were tried by that.
-func (s *Service) tested(tx *store.Tx, c Change, d Draft, was stored) (proof, error) {
+func (s *Service) tested(tx *store.Tx, c Change, d Draft, was record.Row) (proof, error) {
 	if d.Profile.Kind == KindCapture {
 		return proof{}, nil
 	}
@@ -188,29 +189,32 @@ func (s *Service) tested(tx *store.Tx, c Change, d Draft, was stored) (proof, er
 }
 
 // storedDraft returns what is stored as a draft, without its password.
-func (s *Service) storedDraft(tx *store.Tx, was stored) (Draft, error) {
-	anchors, err := selectAnchors(tx, was.ID)
+func (s *Service) storedDraft(tx *store.Tx, was record.Row) (Draft, error) {
+	anchors, err := record.Anchors(tx, was.ID)
 	return Draft{Profile: was.Profile, Anchors: anchors}, err
 }
 
 // store writes a settled draft with its audit entry and opens the gate.
-func (s *Service) store(tx *store.Tx, by actor.Actor, d Draft, was stored, tested proof) (Profile, error) {
+func (s *Service) store(tx *store.Tx, by actor.Actor, d Draft, was record.Row, tested proof) (Profile, error) {
 	before, err := s.storedDraft(tx, was)
 	if err != nil {
 		return Profile{}, err
 	}
 	now := tx.Now()
-	next := stored{Profile: d.Profile, sealed: was.sealed}
+	next := record.Row{Profile: d.Profile, Sealed: was.Sealed}
 	if was.ID == "" {
-		next.ID = store.NewID()
+		next.ID, next.Slot = store.NewID(), s.slot
+		if err := s.mayBegin(tx); err != nil {
+			return Profile{}, err
+		}
 		next.State, next.Since = Working, now
-		if was.Revision, err = lastRevision(tx); err != nil {
+		if was.Revision, err = record.LastRevision(tx); err != nil {
 			return Profile{}, err
 		}
 	}
 	d.Profile.ID = next.ID
 	if d.resealed || d.Profile.Auth == AuthNone || d.Profile.Auth == AuthOAuth && !d.Profile.OAuth.HasCredential() {
-		if next.sealed, err = s.seal(tx, d); err != nil {
+		if next.Sealed, err = s.seal(tx, d); err != nil {
 			return Profile{}, err
 		}
 	}
@@ -223,18 +227,18 @@ func (s *Service) store(tx *store.Tx, by actor.Actor, d Draft, was stored, teste
 	next.Revision, next.ChangedAt, next.ChangedBy = was.Revision+1, now, by.Login
 	next.TestedAt, next.ServerCertificateEnds = tested.at, tested.certEnds
 	if next.State != Stopped {
-		next.work(now)
+		work(&next, now)
 		if err := s.gate.OpenGate(tx); err != nil {
 			return Profile{}, err
 		}
 	}
-	if err := upsertProfile(tx, next); err != nil {
+	if err := record.Write(tx, next); err != nil {
 		return Profile{}, err
 	}
-	if err := replaceOAuth(tx, next); err != nil {
+	if err := record.WriteOAuth(tx, next); err != nil {
 		return Profile{}, err
 	}
-	if err := replaceAnchors(tx, next.ID, d.Anchors); err != nil {
+	if err := record.WriteAnchors(tx, next.ID, d.Anchors); err != nil {
 		return Profile{}, err
 	}
 	if err := s.moveTokens(tx, before, d); err != nil {
@@ -298,7 +302,7 @@ func (s *Service) Differences(ctx context.Context, by actor.Actor, c Change) ([]
 			return err
 		}
 		if d.resealed && (d.Profile.Auth == AuthTyped || d.Profile.Auth == AuthOAuth) {
-			have, err := s.opens(tx, d.Profile, d.Anchors, was.sealed)
+			have, err := s.opens(tx, d.Profile, d.Anchors, was.Sealed)
 			if err != nil {
 				return err
 			}
@@ -355,8 +359,21 @@ func (s *Service) accountName(tx *store.Tx, id string) (string, error) {
 	return name, err
 }
 
+// mayBegin refuses a second server where there is no first one.
+func (s *Service) mayBegin(tx *store.Tx) error {
+	if s.slot == Main {
+		return nil
+	}
+	if _, ok, err := record.Find(tx, Main, tx.ForShare()); ok || err != nil {
+		return err
+	}
+	return fault.Conflict("Set up the first mail server before a second one.")
+}
+
 // Remove deletes the profile with its certificates and its secret, for who
-// proved a moment ago who they are. Letters are held from then on.
+// proved a moment ago who they are. Letters are held from then on, unless there
+// is another server to leave through. The first server stays as long as there is
+// a second one.
 func (s *Service) Remove(ctx context.Context, by actor.Actor) error {
 	if err := manage(by); err != nil {
 		return err
@@ -365,17 +382,27 @@ func (s *Service) Remove(ctx context.Context, by actor.Actor) error {
 		return err
 	}
 	return s.db.Update(ctx, func(tx *store.Tx) error {
-		p, ok, err := active(tx, true)
+		p, ok, err := s.active(tx, true)
 		if err != nil {
 			return err
 		}
 		if !ok {
 			return errNoServer
 		}
+		if s.slot == Main {
+			if _, two, err := record.Find(tx, Second, tx.ForShare()); err != nil {
+				return err
+			} else if two {
+				return fault.Conflict("Letters need a first mail server. Make the second one the first before you remove this one, or remove the second one first.")
+			}
+		}
 		if err := s.forget(tx, p); err != nil {
 			return err
 		}
 		if err := s.gate.CloseGate(tx, gateNoServer, "No mail server is set up yet."); err != nil {
+			return err
+		}
+		if err := s.removed(tx, by); err != nil {
 			return err
 		}
 		return s.audit.Append(tx, by, audit.Event{Action: "mail.removed", Kind: "mail_server", ID: p.ID, Name: p.Server()})
@@ -384,13 +411,13 @@ func (s *Service) Remove(ctx context.Context, by actor.Actor) error {
 
 // forget deletes a profile with all that is kept for it.
 func (s *Service) forget(tx *store.Tx, p Profile) error {
-	if err := noteRevision(tx, p.Revision); err != nil {
+	if err := record.NoteRevision(tx, s.slot, p.Revision); err != nil {
 		return err
 	}
-	if err := deleteProfile(tx, p.ID); err != nil {
+	if err := record.Delete(tx, p.ID); err != nil {
 		return err
 	}
-	if err := errors.Join(consent.Forget(tx), s.paces.Forget(tx, p.ID)); err != nil {
+	if err := errors.Join(consent.Forget(tx, s.slot), s.paces.Forget(tx, p.ID)); err != nil {
 		return err
 	}
 	if p.Auth != AuthOAuth {

@@ -379,7 +379,7 @@ func TestAnUnusedAccountStaysUnusedUntilItIsDeleted(t *testing.T) {
 		change := func() error {
 			return r.db.Update(r.t.Context(), func(tx *store.Tx) error {
 				_, err := store.One(tx, func(row store.Row) (id string, err error) { return id, row.Scan(&id) },
-					`SELECT id FROM mail_profile WHERE slot = 'active' FOR UPDATE NOWAIT`)
+					`SELECT id FROM mail_profile WHERE slot = 'main' FOR UPDATE NOWAIT`)
 				return err
 			})
 		}

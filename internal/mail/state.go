@@ -9,6 +9,7 @@ import (
 	"github.com/sealpost/sealpost/internal/actor"
 	"github.com/sealpost/sealpost/internal/audit"
 	"github.com/sealpost/sealpost/internal/fault"
+	"github.com/sealpost/sealpost/internal/mail/record"
 	"github.com/sealpost/sealpost/internal/mail/verdict"
 	"github.com/sealpost/sealpost/internal/store"
 )
@@ -23,16 +24,16 @@ func probeDelays() []time.Duration {
 const acceptedEvery = time.Second
 
 // work makes the profile one that works and knows no problem.
-func (s *stored) work(now time.Time) {
+func work(s *record.Row, now time.Time) {
 	if s.State != Working {
 		s.State, s.Since = Working, now
 	}
-	s.met(Problem{})
-	s.Probes, s.NextProbe, s.problemSecret = 0, time.Time{}, 0
+	met(s, Problem{})
+	s.Probes, s.NextProbe, s.ProblemSecret = 0, time.Time{}, 0
 }
 
 // met writes down why mail does not leave.
-func (s *stored) met(p Problem) {
+func met(s *record.Row, p Problem) {
 	s.Problem, s.Reason, s.Advice, s.Command, s.Reply, s.Link, s.Remedy = p.Row, p.Reason, p.Advice, p.Command, p.Reply, p.Link, p.Remedy
 }
 
@@ -57,29 +58,29 @@ func ProblemOf(t Transport, v verdict.Verdict, reply string) Problem {
 // the pause from before, and who is told of pauses hears of it once.
 func (s *Service) Pause(ctx context.Context, p Problem) error {
 	return s.db.Update(ctx, func(tx *store.Tx) error {
-		st, ok, err := selectProfile(tx, true)
+		st, ok, err := s.find(tx, true)
 		if err != nil || !ok || st.Revision != p.Revision || st.State == Stopped {
 			return err
 		}
-		if st.State == Paused && tx.Now().Before(st.NextProbe) && st.problemSecret == p.SecretVersion {
+		if st.State == Paused && tx.Now().Before(st.NextProbe) && st.ProblemSecret == p.SecretVersion {
 			return nil
 		}
 		return s.pause(tx, actor.System("delivery"), &st, p)
 	})
 }
 
-func (s *Service) pause(tx *store.Tx, by actor.Actor, st *stored, p Problem) error {
+func (s *Service) pause(tx *store.Tx, by actor.Actor, st *record.Row, p Problem) error {
 	now := tx.Now()
 	fresh := st.State != Paused && (st.Probes == 0 || st.Problem != p.Row)
 	if st.State != Paused {
 		st.State, st.Since = Paused, now
 	}
-	st.met(p)
+	met(st, p)
 	delays := probeDelays()
 	st.NextProbe = now.Add(max(delays[min(st.Probes, len(delays)-1)], p.After))
 	st.Probes++
-	st.problemSecret = p.SecretVersion
-	if err := upsertProfile(tx, *st); err != nil {
+	st.ProblemSecret = p.SecretVersion
+	if err := record.Write(tx, *st); err != nil {
 		return err
 	}
 	if err := s.gate.CloseGate(tx, gatePaused, p.Reason); err != nil || !fresh {
@@ -104,12 +105,12 @@ func (s *Service) pause(tx *store.Tx, by actor.Actor, st *stored, p Problem) err
 // recipients of a day are used up is audited once a day.
 func (s *Service) Troubled(ctx context.Context, p Problem) error {
 	return s.db.Update(ctx, func(tx *store.Tx) error {
-		st, ok, err := selectProfile(tx, true)
+		st, ok, err := s.find(tx, true)
 		if err != nil || !ok || st.Revision != p.Revision || st.State != Working || st.Problem == p.Row {
 			return err
 		}
-		st.met(p)
-		if err := upsertProfile(tx, st); err != nil || p.Row != RowDailyLimit {
+		met(&st, p)
+		if err := record.Write(tx, st); err != nil || p.Row != RowDailyLimit {
 			return err
 		}
 		news, err := s.paces.Tell(tx, st.ID)
@@ -153,7 +154,7 @@ type taken struct {
 
 func (s *Service) success(ctx context.Context, t Transport, server *x509.Certificate, what taken) error {
 	return s.db.Update(ctx, func(tx *store.Tx) error {
-		st, ok, err := selectProfile(tx, true)
+		st, ok, err := s.find(tx, true)
 		if err != nil || !ok || st.ID != t.Profile.ID || st.Revision != t.Profile.Revision {
 			return err
 		}
@@ -174,16 +175,16 @@ func (s *Service) success(ctx context.Context, t Transport, server *x509.Certifi
 		}
 		switch {
 		case over || letter && st.State == Working:
-			st.work(now)
+			work(&st, now)
 		case resumed:
-			st.State, st.Since, st.NextProbe, st.problemSecret = Working, now, time.Time{}, 0
+			st.State, st.Since, st.NextProbe, st.ProblemSecret = Working, now, time.Time{}, 0
 		}
 		if resumed {
 			if err := s.gate.OpenGate(tx); err != nil {
 				return err
 			}
 		}
-		if err := upsertProfile(tx, st); err != nil || !over {
+		if err := record.Write(tx, st); err != nil || !over {
 			return err
 		}
 		return s.audit.Append(tx, actor.System("delivery"), audit.Event{
@@ -202,21 +203,21 @@ func (s *Service) Stop(ctx context.Context, by actor.Actor, reason string) error
 		return fault.Invalid("reason", "The reason is longer than 200 characters.")
 	}
 	return s.db.Update(ctx, func(tx *store.Tx) error {
-		st, ok, err := selectProfile(tx, true)
+		st, ok, err := s.find(tx, true)
 		if err != nil {
 			return err
 		}
 		if !ok {
 			return errNoServer
 		}
-		st.work(tx.Now())
+		work(&st, tx.Now())
 		st.State, st.Since = Stopped, tx.Now()
 		st.Reason = "Stopped by " + by.Login + "."
 		if reason != "" {
 			st.Reason = "Stopped by " + by.Login + ": " + reason
 		}
 		st.Advice = "Resume it in the mail server settings."
-		if err := upsertProfile(tx, st); err != nil {
+		if err := record.Write(tx, st); err != nil {
 			return err
 		}
 		if err := s.gate.CloseGate(tx, gateOperator, st.Reason); err != nil {
@@ -232,15 +233,15 @@ func (s *Service) Resume(ctx context.Context, by actor.Actor) error {
 		return err
 	}
 	return s.db.Update(ctx, func(tx *store.Tx) error {
-		st, ok, err := selectProfile(tx, true)
+		st, ok, err := s.find(tx, true)
 		if err != nil {
 			return err
 		}
 		if !ok {
 			return errNoServer
 		}
-		st.work(tx.Now())
-		if err := upsertProfile(tx, st); err != nil {
+		work(&st, tx.Now())
+		if err := record.Write(tx, st); err != nil {
 			return err
 		}
 		if err := errors.Join(s.gate.OpenGate(tx), s.paces.Lift(tx, st.ID)); err != nil {
@@ -268,8 +269,8 @@ func (s *Service) Standing(ctx context.Context) (Standing, error) {
 	var due bool
 	var problemSecret int64
 	err := s.db.View(ctx, func(tx *store.Tx) error {
-		have, ok, err := selectProfile(tx, false)
-		st.Profile, st.Set, problemSecret = have.Profile, ok, have.problemSecret
+		have, ok, err := s.find(tx, false)
+		st.Profile, st.Set, problemSecret = have.Profile, ok, have.ProblemSecret
 		due = !tx.Now().Before(st.Profile.NextProbe)
 		return err
 	})

@@ -15,6 +15,7 @@ import (
 	"github.com/sealpost/sealpost/internal/fault"
 	"github.com/sealpost/sealpost/internal/keyring"
 	"github.com/sealpost/sealpost/internal/mail/profile"
+	"github.com/sealpost/sealpost/internal/mail/record"
 	"github.com/sealpost/sealpost/internal/mail/trust"
 	"github.com/sealpost/sealpost/internal/store"
 )
@@ -74,7 +75,7 @@ func (s *Service) Passed(ctx context.Context, d Draft, certEnds time.Time) (stri
 // markTested notes that the stored settings passed a test, if they are those
 // of the draft. The revision stays: nobody's form is out of date for it.
 func (s *Service) markTested(tx *store.Tx, d Draft, certEnds time.Time) error {
-	st, ok, err := selectProfile(tx, true)
+	st, ok, err := s.find(tx, true)
 	if err != nil || !ok || st.Kind == KindCapture {
 		return err
 	}
@@ -83,7 +84,7 @@ func (s *Service) markTested(tx *store.Tx, d Draft, certEnds time.Time) error {
 		return err
 	}
 	st.TestedAt, st.ServerCertificateEnds = tx.Now(), certEnds
-	if err := upsertProfile(tx, st); err != nil {
+	if err := record.Write(tx, st); err != nil {
 		return err
 	}
 	return s.audit.Append(tx, d.tester, audit.Event{
@@ -94,7 +95,7 @@ func (s *Service) markTested(tx *store.Tx, d Draft, certEnds time.Time) error {
 
 // isStored reports whether a test of the draft was one of what is stored, the
 // password or the consent to use the account included.
-func (s *Service) isStored(tx *store.Tx, d Draft, st stored) (bool, error) {
+func (s *Service) isStored(tx *store.Tx, d Draft, st record.Row) (bool, error) {
 	now, err := s.storedDraft(tx, st)
 	if err != nil || d.values() != now.values() || st.Auth == AuthNone {
 		return err == nil && d.values() == now.values(), err
@@ -102,7 +103,7 @@ func (s *Service) isStored(tx *store.Tx, d Draft, st stored) (bool, error) {
 	if st.Auth == AuthOAuth && !st.OAuth.HasCredential() {
 		return true, nil
 	}
-	kept, err := s.opens(tx, now.Profile, now.Anchors, st.sealed)
+	kept, err := s.opens(tx, now.Profile, now.Anchors, st.Sealed)
 	if err != nil || st.Auth == AuthAccount {
 		return !kept.IsZero(), err
 	}
@@ -144,14 +145,14 @@ func (s *Service) allowTest(ctx context.Context, by actor.Actor, p Profile, to s
 	}
 	return s.db.Update(ctx, func(tx *store.Tx) error {
 		since := tx.Now().Add(-testWindow)
-		n, err := countTests(tx, who, since)
+		n, err := record.CountTests(tx, who, since)
 		if err != nil {
 			return err
 		}
 		if n >= testLimit {
 			return fault.Unavailable("That were ten tests in a minute. Wait a moment.").WithCode(fault.CodeLimited)
 		}
-		if err := insertTest(tx, who, since); err != nil {
+		if err := record.AddTest(tx, who, since); err != nil {
 			return err
 		}
 		return s.audit.Append(tx, by, audit.Event{

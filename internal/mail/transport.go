@@ -129,7 +129,7 @@ func (s *Service) Open(ctx context.Context) (Transport, error) {
 // where that is bound to something else, and what the client calls itself.
 func (s *Service) current(ctx context.Context) (d Draft, host string, err error) {
 	err = s.db.View(ctx, func(tx *store.Tx) error {
-		st, ok, err := selectProfile(tx, false)
+		st, ok, err := s.find(tx, false)
 		if err != nil {
 			return err
 		}
@@ -139,7 +139,7 @@ func (s *Service) current(ctx context.Context) (d Draft, host string, err error)
 		if d, err = s.storedDraft(tx, st); err != nil {
 			return err
 		}
-		d.password, err = s.opens(tx, d.Profile, d.Anchors, st.sealed)
+		d.password, err = s.opens(tx, d.Profile, d.Anchors, st.Sealed)
 		if err == nil {
 			host = s.localName(tx, d.Profile)
 		}

@@ -56,13 +56,14 @@ var table = map[string]room{
 	"internal/mail/token":   {4, "internal/mail/oauth internal/store internal/keyring internal/failpoint ground", "tokens are kept for whoever names their place"},
 	"internal/mail/profile": {4, "internal/mail/oauth internal/mail/pace internal/mail/smtp internal/mail/sasl internal/mail/trust internal/mail/message internal/mail/verdict internal/keyring internal/audit ground", "what a profile is needs no database"},
 	"internal/mail/consent": {4, "internal/mail/profile internal/mail/oauth internal/store internal/keyring ground", "who is on the way back is remembered; what comes of it is decided above"},
+	"internal/mail/record":  {4, "internal/mail/profile internal/mail/smtp internal/mail/trust internal/store internal/fault", "rows of mail servers; what they mean is decided above"},
 	"internal/audit":        {4, "internal/store internal/keyring ground", "whoever writes may be audited, so audit knows nobody"},
 	"internal/mail/letter":  {4, "internal/store internal/mail/message ground", "a letter is rendered from what its cause gives it"},
 
 	"internal/mail/dkim": {5, "internal/mail/domain internal/store internal/keyring internal/audit ground", "a signature needs a key and bytes, not who sends them"},
 
 	"internal/mail/outbox": {5, "internal/store internal/keyring internal/audit internal/mail/letter internal/mail/message internal/failpoint ground", "the outbox keeps letters and does not send them"},
-	"internal/mail":        {5, "internal/mail/profile internal/mail/consent internal/mail/smtp internal/mail/sasl internal/mail/trust internal/mail/oauth internal/mail/token internal/mail/graph internal/mail/pace internal/mail/wire internal/mail/message internal/mail/verdict internal/mail/letter internal/store internal/keyring internal/audit ground", "mail knows neither users nor vault"},
+	"internal/mail":        {5, "internal/mail/profile internal/mail/record internal/mail/consent internal/mail/smtp internal/mail/sasl internal/mail/trust internal/mail/oauth internal/mail/token internal/mail/graph internal/mail/pace internal/mail/wire internal/mail/message internal/mail/verdict internal/mail/letter internal/store internal/keyring internal/audit ground", "mail knows neither users nor vault"},
 
 	"internal/mail/delivery": {6, "internal/mail internal/mail/outbox internal/mail/letter internal/mail/message internal/mail/verdict internal/mail/smtp internal/mail/pace internal/mail/dkim internal/worker internal/audit internal/store internal/failpoint ground", "only delivery writes down what became of a letter"},
 	"internal/mail/diagnose": {6, "internal/mail internal/mail/letter internal/mail/message internal/mail/smtp internal/mail/trust internal/mail/oauth internal/mail/verdict internal/mail/domain internal/mail/dkim internal/mail/wire internal/audit internal/store ground", "the test asks the same client that delivers"},

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 
+	"github.com/sealpost/sealpost/internal/mail/profile"
 	"github.com/sealpost/sealpost/internal/store"
 )
 
@@ -13,12 +14,12 @@ func hashed(state string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-const columns = `id, session_id, user_id, stage, sealed, expires_at`
+const columns = `id, slot, session_id, user_id, stage, sealed, expires_at`
 
 func scan(r store.Row) (Waiting, error) {
 	var w Waiting
 	var expires int64
-	err := r.Scan(&w.ID, &w.Session, &w.User, &w.Stage, &w.Sealed, &expires)
+	err := r.Scan(&w.ID, &w.Slot, &w.Session, &w.User, &w.Stage, &w.Sealed, &expires)
 	w.Expires = store.FromMicros(expires)
 	return w, err
 }
@@ -36,8 +37,8 @@ func Lock(tx *store.Tx, state string) (Waiting, error) {
 
 // Insert keeps a new sign-in, to be found by its state.
 func Insert(tx *store.Tx, w Waiting, state string) error {
-	_, err := tx.Exec(`INSERT INTO mail_consent (id, state_hash, session_id, user_id, sealed, stage, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
-		w.ID, hashed(state), w.Session, w.User, w.Sealed, string(w.Stage), store.Micros(w.Expires))
+	_, err := tx.Exec(`INSERT INTO mail_consent (id, slot, state_hash, session_id, user_id, sealed, stage, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
+		w.ID, string(w.Slot), hashed(state), w.Session, w.User, w.Sealed, string(w.Stage), store.Micros(w.Expires))
 	return err
 }
 
@@ -64,8 +65,15 @@ func Trim(tx *store.Tx, userID string) error {
 	return err
 }
 
-// Forget deletes all sign-ins: the settings that they are for are gone.
-func Forget(tx *store.Tx) error {
-	_, err := tx.Exec(`DELETE FROM mail_consent`)
+// SlotOf returns the server that the sign-in of a state is for.
+func SlotOf(tx *store.Tx, state string) (profile.Slot, error) {
+	return store.One(tx, func(r store.Row) (s profile.Slot, err error) { return s, r.Scan(&s) },
+		`SELECT slot FROM mail_consent WHERE state_hash = $1`, hashed(state))
+}
+
+// Forget deletes all sign-ins for a server: the settings that they are for are
+// gone.
+func Forget(tx *store.Tx, slot profile.Slot) error {
+	_, err := tx.Exec(`DELETE FROM mail_consent WHERE slot = $1`, string(slot))
 	return err
 }

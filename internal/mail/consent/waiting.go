@@ -7,6 +7,7 @@ import (
 
 	"github.com/sealpost/sealpost/internal/actor"
 	"github.com/sealpost/sealpost/internal/keyring"
+	"github.com/sealpost/sealpost/internal/mail/profile"
 	"github.com/sealpost/sealpost/internal/secret"
 	"github.com/sealpost/sealpost/internal/store"
 )
@@ -30,6 +31,8 @@ const (
 // Waiting is a sign-in at the authority that is under way.
 type Waiting struct {
 	ID string
+	// Slot is the server that it is for.
+	Slot profile.Slot
 	// Session and User are who began it.
 	Session, User string
 	Stage         Stage
@@ -38,9 +41,9 @@ type Waiting struct {
 	Expires time.Time
 }
 
-// place binds what is kept to who began it.
+// place binds what is kept to who began it, and to the server it is for.
 func (w Waiting) place() keyring.Place {
-	return keyring.Place{Table: "mail_consent", Row: w.ID, Column: "sealed", Bind: strconv.Quote("mail consent 1 "+w.Session) + " " + strconv.Quote(w.User)}
+	return keyring.Place{Table: "mail_consent", Row: w.ID, Column: "sealed", Bind: strconv.Quote("mail consent 2 "+w.Session) + " " + strconv.Quote(w.User) + " " + strconv.Quote(string(w.Slot))}
 }
 
 // Seal puts a note into w.

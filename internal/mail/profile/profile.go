@@ -14,6 +14,45 @@ import (
 	"github.com/sealpost/sealpost/internal/mail/verdict"
 )
 
+// Slot says which of the two mail servers a profile is.
+type Slot string
+
+// The slots.
+const (
+	// Main is the first server: all letters leave through it but for those that
+	// a route leads to the other one.
+	Main Slot = "main"
+	// Second is the server beside it.
+	Second Slot = "second"
+)
+
+// Slots returns all slots, the first server's first.
+func Slots() []Slot { return []Slot{Main, Second} }
+
+// Other returns the slot of the other server.
+func (s Slot) Other() Slot {
+	if s == Second {
+		return Main
+	}
+	return Second
+}
+
+// Ordinal is the word by which people know a server of the two.
+func (s Slot) Ordinal() string {
+	if s == Second {
+		return "second"
+	}
+	return "first"
+}
+
+// SettingsPath is the page with the settings of the server.
+func (s Slot) SettingsPath() string {
+	if s == Second {
+		return "/admin/settings/mail/second"
+	}
+	return "/admin/settings/mail"
+}
+
 // Kind is the sort of a mail server.
 type Kind string
 
@@ -57,6 +96,8 @@ const (
 
 // Profile is the mail server as it is set up. It holds no secret.
 type Profile struct {
+	// Slot is the one it is stored in; empty for what is not stored.
+	Slot     Slot
 	ID       string
 	Kind     Kind
 	Host     string
