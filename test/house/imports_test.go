@@ -78,6 +78,7 @@ var table = map[string]room{
 	"internal/blueprint": {8, "below", "set-up as code calls the same operations as the pages"},
 
 	"internal/web":        {9, "below", "handlers parse, call one operation, render"},
+	"internal/web/live":   {3, "internal/fault", "telling many pages of one answer needs to know none of them"},
 	"internal/web/static": {9, "internal/fault", "files that browsers fetch"},
 	"internal/web/page":   {9, "below", "what a page shows"},
 	"internal/operator":   {9, "below", "the command line's door calls the same operations as the pages"},
