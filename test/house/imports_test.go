@@ -36,6 +36,7 @@ var table = map[string]room{
 	"internal/identity/guess": {1, "", "how soon a password is guessed is reckoning alone"},
 
 	"internal/mail/message": {1, "internal/fault", "bytes from parts; no store, no keys"},
+	"internal/mail/dsn":     {1, "", "what a bounce says is a matter of bytes"},
 
 	"internal/store":      {2, "internal/fault internal/secret", "engines know no domain"},
 	"internal/server":     {2, "ground", "the listener knows no domain"},
@@ -48,6 +49,8 @@ var table = map[string]room{
 
 	"internal/keyring":   {3, "internal/store internal/failpoint ground", "sealing needs keys and the table they are in"},
 	"internal/mail/smtp": {3, "internal/mail/sasl internal/secret internal/fault internal/failpoint", "the client knows the wire only"},
+
+	"internal/mail/imap": {3, "internal/mail/sasl internal/secret", "reading a mailbox knows no letters"},
 
 	"internal/mail/pace": {3, "internal/store ground", "how fast mail leaves is a matter of rows and a clock"},
 
@@ -67,7 +70,7 @@ var table = map[string]room{
 
 	"internal/mail/delivery": {6, "internal/mail internal/mail/outbox internal/mail/letter internal/mail/message internal/mail/verdict internal/mail/smtp internal/mail/pace internal/mail/dkim internal/worker internal/audit internal/store internal/failpoint ground", "only delivery writes down what became of a letter"},
 	"internal/mail/diagnose": {6, "internal/mail internal/mail/letter internal/mail/message internal/mail/smtp internal/mail/trust internal/mail/oauth internal/mail/verdict internal/mail/domain internal/mail/dkim internal/mail/wire internal/audit internal/store ground", "the test asks the same client that delivers"},
-	"internal/mail/bounce":   {6, "internal/mail internal/mail/outbox internal/mail/message internal/mail/trust internal/mail/sasl internal/mail/smtp internal/mail/profile internal/mail/wire internal/worker internal/store internal/keyring internal/audit ground", "a bounce is about a letter that left"},
+	"internal/mail/bounce":   {6, "internal/mail internal/mail/dsn internal/mail/imap internal/mail/letter internal/mail/outbox internal/mail/message internal/mail/trust internal/mail/sasl internal/mail/smtp internal/mail/profile internal/mail/wire internal/worker internal/store internal/keyring internal/audit ground", "a bounce is about a letter that left"},
 	"internal/mail/capture":  {6, "internal/store internal/worker internal/keyring internal/audit ground", "the capture mailbox is a mail server like another"},
 	"internal/identity":      {6, "internal/identity/guess internal/store internal/keyring internal/audit internal/mail/outbox internal/mail/letter internal/mail/message internal/failpoint ground", "users cause letters; they do not send them"},
 
