@@ -183,22 +183,11 @@ func decoded(h textproto.MIMEHeader, body []byte, most int) []byte {
 // delivery reads the fields of RFC 3464: one group for the mail, then one for
 // each recipient.
 func (p *parser) delivery(b []byte) {
-	first := true
 	for len(b) > 0 && len(p.Recipients) < maxRecipients {
 		var f header
 		f, b = split(b, maxStatus)
-		if len(f) == 0 {
-			continue
-		}
 		if id := f.first("original-envelope-id"); id != "" && len(p.Envelopes) < maxNames {
 			p.Envelopes = append(p.Envelopes, line(id, 200))
-		}
-		if f.first("action") == "" {
-			first = false
-			continue
-		}
-		if first {
-			first = false // some leave the group of the mail out
 		}
 		p.recipient(f)
 	}
