@@ -42,6 +42,7 @@ type house struct {
 	users *identity.Service
 	vault *vault.Service
 	grace actor.Actor
+	bell  bell
 }
 
 // eachHouse runs a benchmark on both engines.
@@ -61,8 +62,8 @@ func build(b *testing.B, db *store.DB) *house {
 	letters, err := letter.New()
 	must(b, err)
 	h.audit = audit.New(audit.Config{DB: db, Keys: h.keys, Log: quiet})
-	h.box = outbox.New(outbox.Config{DB: db, Keys: h.keys, Letters: letters, Audit: h.audit})
-	h.mail = mail.New(mail.Config{DB: db, Keys: h.keys, Audit: h.audit, Letters: letters, Gate: h.box, Log: quiet})
+	h.box = outbox.New(outbox.Config{DB: db, Keys: h.keys, Letters: letters, Audit: h.audit, Wake: h.bell.ring})
+	h.mail = mail.New(mail.Config{DB: db, Keys: h.keys, Audit: h.audit, Letters: letters, Gate: h.box.GateOf(outbox.Main), Log: quiet})
 	h.users, err = identity.New(identity.Config{DB: db, Keys: h.keys, Audit: h.audit, Outbox: h.box, Letters: letters, Log: quiet})
 	must(b, err)
 	h.vault, err = vault.New(vault.Config{DB: db, Keys: h.keys, Audit: h.audit, Users: h.users, Log: quiet})

@@ -218,7 +218,7 @@ func (a *App) buildMail(secrets mail.Secrets) error {
 	}})
 	a.pace = pace.New(pace.Config{DB: a.db})
 	a.mail = mail.New(mail.Config{
-		DB: a.db, Keys: a.keys, Audit: a.audit, Letters: a.letters, Gate: a.outbox, Secrets: secrets, Prove: a.prove,
+		DB: a.db, Keys: a.keys, Audit: a.audit, Letters: a.letters, Gate: a.outbox.GateOf(outbox.Main), Secrets: secrets, Prove: a.prove,
 		CaptureAddr: a.captureAddr, Deny: a.cfg.DenyMailTo, Roots: a.out.MailRoots, Dial: a.out.Dial, Now: a.out.Now, Log: a.log,
 		OAuth: client, Authorities: authorities, Tokens: a.tokens, Pace: a.pace, Table: a.table,
 	})

@@ -267,7 +267,7 @@ func TestALetterThatWasInFlightWhenTheProcessDiedLeavesAtTheNextStart(t *testing
 	}
 	apply(t, a, withCapture, nil)
 	// A process that claimed the letter for an hour and died.
-	claims, err := a.outbox.Claim(t.Context(), 10, time.Hour, "")
+	claims, err := a.outbox.Claim(t.Context(), outbox.Main, 10, time.Hour, "")
 	if err != nil || len(claims) != 1 {
 		t.Fatalf("claimed %d letters: %v", len(claims), err)
 	}

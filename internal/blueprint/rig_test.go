@@ -77,7 +77,7 @@ func each(t *testing.T, f func(r *rig)) {
 			return nil, net.ErrClosed
 		}})
 		r.Mail = mail.New(mail.Config{
-			DB: db, Keys: keys, Audit: r.audit, Letters: letters, Gate: r.box, Secrets: &vaultLater, Log: quiet,
+			DB: db, Keys: keys, Audit: r.audit, Letters: letters, Gate: r.box.GateOf(outbox.Main), Secrets: &vaultLater, Log: quiet,
 			OAuth: client, Authorities: authorities, Table: table, Tokens: token.New(token.Config{DB: db, Keys: keys, Client: client, Log: quiet}),
 		})
 		r.Users, err = identity.New(identity.Config{

@@ -159,13 +159,13 @@ func (r *rig) must(err error) {
 
 func (r *rig) openGate() {
 	r.t.Helper()
-	r.must(r.db.Update(r.ctx(), func(tx *store.Tx) error { return r.box.OpenGate(tx) }))
+	r.must(r.db.Update(r.ctx(), func(tx *store.Tx) error { return r.box.GateOf(outbox.Main).OpenGate(tx) }))
 }
 
 func (r *rig) closeGate() {
 	r.t.Helper()
 	r.must(r.db.Update(r.ctx(), func(tx *store.Tx) error {
-		return r.box.CloseGate(tx, outbox.ReasonPaused, "The mail server refuses the sign-in.")
+		return r.box.GateOf(outbox.Main).CloseGate(tx, outbox.ReasonPaused, "The mail server refuses the sign-in.")
 	}))
 }
 
@@ -181,7 +181,7 @@ func (r *rig) actor(s identity.Session) actor.Actor {
 // it; it takes all waiting ones.
 func (r *rig) letter(kind, address string) outbox.Claim {
 	r.t.Helper()
-	claims, err := r.box.Claim(r.ctx(), 100, time.Minute, "sender")
+	claims, err := r.box.Claim(r.ctx(), outbox.Main, 100, time.Minute, "sender")
 	r.must(err)
 	var found outbox.Claim
 	for _, c := range claims {

@@ -329,7 +329,7 @@ func (s *Service) sendInvitation(tx *store.Tx, by actor.Actor, u User, token sec
 	if err != nil {
 		return Invited{}, err
 	}
-	gate, err := s.Outbox.Gate(tx)
+	gate, err := s.Outbox.Gate(tx, outbox.Main)
 	if err != nil {
 		return Invited{}, err
 	}

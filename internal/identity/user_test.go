@@ -227,7 +227,7 @@ func TestAHeldInvitationIsHandedOver(t *testing.T) {
 		r.must(err)
 		// The letter carries a dead link now; it does not leave later.
 		r.openGate()
-		claims, err := r.box.Claim(r.ctx(), 10, time.Minute, "s")
+		claims, err := r.box.Claim(r.ctx(), outbox.Main, 10, time.Minute, "s")
 		r.must(err)
 		if len(claims) != 0 {
 			r.t.Errorf("%d letters leave with a dead link", len(claims))

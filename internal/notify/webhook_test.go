@@ -168,7 +168,7 @@ func TestAlertsArriveInOrderWhileMailIsPaused(t *testing.T) {
 		r.did(paused("Before anybody asked."))
 		r.run(r.hook(to, nil))
 		r.update(func(tx *store.Tx) error {
-			return r.box.CloseGate(tx, outbox.ReasonPaused, "Microsoft wants a new sign-in.")
+			return r.box.GateOf(outbox.Main).CloseGate(tx, outbox.ReasonPaused, "Microsoft wants a new sign-in.")
 		})
 		r.did(paused("Microsoft wants a new sign-in."), audit.Event{Action: "user.edited", Reason: "not about mail"}, audit.Event{Action: "mail.tested"})
 		r.update(func(tx *store.Tx) error {

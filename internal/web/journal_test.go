@@ -31,7 +31,7 @@ func (r *rig) add(name, address string) string {
 // deliver claims all that waits and records what became of it.
 func (r *rig) deliver(o outbox.Outcome) {
 	r.t.Helper()
-	claims, err := r.box.Claim(r.t.Context(), 100, time.Minute, "sender")
+	claims, err := r.box.Claim(r.t.Context(), outbox.Main, 100, time.Minute, "sender")
 	r.must(err)
 	for _, c := range claims {
 		one := o

@@ -13,7 +13,7 @@ import (
 // letters returns whether letters leave, and how many there are.
 func (s *Site) letters(v *visit) (gate outbox.Gate, n outbox.Counts, err error) {
 	err = s.DB.View(v.ctx(), func(tx *store.Tx) error {
-		if gate, err = s.Outbox.Gate(tx); err != nil {
+		if gate, err = s.Outbox.Gate(tx, outbox.Main); err != nil {
 			return err
 		}
 		n, err = s.Outbox.Counts(tx)

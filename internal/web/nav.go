@@ -90,7 +90,7 @@ const mailSettingsPath = "/admin/settings/mail"
 func (s *Site) gate(v *visit) (outbox.Gate, error) {
 	var gate outbox.Gate
 	err := s.DB.View(v.ctx(), func(tx *store.Tx) (err error) {
-		gate, err = s.Outbox.Gate(tx)
+		gate, err = s.Outbox.Gate(tx, outbox.Main)
 		return err
 	})
 	return gate, err

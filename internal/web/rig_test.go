@@ -84,7 +84,7 @@ func empty(t *testing.T, db *store.DB, clock *storetest.Clock) *rig {
 	r.must(err)
 	r.mail = mail.New(mail.Config{
 		OAuth: client, Authorities: allowed, Tokens: keeper, Table: table,
-		DB: db, Keys: keys, Audit: r.audit, Letters: letters, Gate: r.box, Now: clock.Now, Log: quiet,
+		DB: db, Keys: keys, Audit: r.audit, Letters: letters, Gate: r.box.GateOf(outbox.Main), Now: clock.Now, Log: quiet,
 		CaptureAddr: func() string { return cmp.Or(r.capture.Addr(), "127.0.0.1:7225") }, Secrets: stored{r},
 		Prove: func(by actor.Actor) error { return identity.RequireProof(by, clock.Now()) },
 	})
@@ -219,7 +219,7 @@ func (r *rig) must(err error) {
 // setUp makes grace the first user, opens the gate, and signs her in.
 func (r *rig) setUp() *browser {
 	r.t.Helper()
-	r.must(r.db.Update(r.t.Context(), func(tx *store.Tx) error { return r.box.OpenGate(tx) }))
+	r.must(r.db.Update(r.t.Context(), func(tx *store.Tx) error { return r.box.GateOf(outbox.Main).OpenGate(tx) }))
 	token, err := r.users.SetupLink(r.t.Context())
 	r.must(err)
 	_, _, err = r.users.Setup(r.t.Context(), actor.Actor{Door: "setup"}, token, identity.SetupRequest{
@@ -234,7 +234,7 @@ func (r *rig) setUp() *browser {
 func (r *rig) closeGate() {
 	r.t.Helper()
 	r.must(r.db.Update(r.t.Context(), func(tx *store.Tx) error {
-		return r.box.CloseGate(tx, outbox.ReasonNoServer, "No mail server is set up.")
+		return r.box.GateOf(outbox.Main).CloseGate(tx, outbox.ReasonNoServer, "No mail server is set up.")
 	}))
 }
 
@@ -257,7 +257,7 @@ func (r *rig) join(login string, role actor.Role) *browser {
 // delivery gets it; it takes all waiting ones.
 func (r *rig) code(kind, address string) secret.Value {
 	r.t.Helper()
-	claims, err := r.box.Claim(r.t.Context(), 100, time.Minute, "sender")
+	claims, err := r.box.Claim(r.t.Context(), outbox.Main, 100, time.Minute, "sender")
 	r.must(err)
 	var found string
 	for _, c := range claims {

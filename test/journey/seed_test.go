@@ -61,7 +61,7 @@ func (m *machine) seed(port int) {
 	must(err)
 	grace, _, err := users.Authenticate(ctx, session.Token, visitor)
 	must(err)
-	_, err = mail.New(mail.Config{DB: db, Keys: keys, Audit: log, Letters: letters, Gate: box, Log: quiet}).Save(ctx, grace, mail.Change{
+	_, err = mail.New(mail.Config{DB: db, Keys: keys, Audit: log, Letters: letters, Gate: box.GateOf(outbox.Main), Log: quiet}).Save(ctx, grace, mail.Change{
 		Kind: mail.KindSMTP, Host: "127.0.0.1", Port: port, Security: smtp.None, Auth: mail.AuthNone,
 		SenderAddress: "vault@example.org", SenderName: "Sealpost", Anyway: true,
 	})

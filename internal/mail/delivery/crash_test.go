@@ -111,7 +111,7 @@ func (c *crash) open() (*store.DB, *outbox.Outbox, *mail.Service, *delivery.Engi
 	c.must(err)
 	log := audit.New(audit.Config{DB: db, Keys: keys, Log: slog.New(slog.DiscardHandler)})
 	box := outbox.New(outbox.Config{DB: db, Keys: keys, Audit: log, Letters: letters})
-	service := mail.New(mail.Config{DB: db, Keys: keys, Audit: log, Letters: letters, Gate: box})
+	service := mail.New(mail.Config{DB: db, Keys: keys, Audit: log, Letters: letters, Gate: box.GateOf(outbox.Main)})
 	engine, err := delivery.New(delivery.Config{Mail: service, Outbox: box, Table: table, Pace: pace.New(pace.Config{DB: db})})
 	c.must(err)
 	return db, box, service, engine
@@ -211,13 +211,13 @@ func (c *crash) check(box *outbox.Outbox) (repeated int) {
 // being told.
 func TestTheLeaseOfADeadProcessRunsOut(t *testing.T) {
 	each(t, func(r *rig) {
-		claims, err := r.box.Claim(r.t.Context(), 1, r.cfg.Lease, "")
+		claims, err := r.box.Claim(r.t.Context(), outbox.Main, 1, r.cfg.Lease, "")
 		r.must(err)
 		if len(claims) != 0 {
 			r.t.Fatal("there was a letter")
 		}
 		id := r.add("ada", news())
-		claims, err = r.box.Claim(r.t.Context(), 1, 2*60e9, `{"address":"vault@example.org"}`)
+		claims, err = r.box.Claim(r.t.Context(), outbox.Main, 1, 2*60e9, `{"address":"vault@example.org"}`)
 		r.must(err)
 		if !slices.ContainsFunc(claims, func(c outbox.Claim) bool { return c.ID == id }) {
 			r.t.Fatal("the letter was not claimed")

@@ -20,7 +20,10 @@ import (
 
 // Config is what an engine needs.
 type Config struct {
-	Mail   *mail.Service
+	// Mail is the service of the slot.
+	Mail *mail.Service
+	// Slot is whose server letters leave through; Main where it is "".
+	Slot   outbox.Slot
 	Outbox *outbox.Outbox
 	Table  *verdict.Table
 	Pace   *pace.Keeper
@@ -37,6 +40,12 @@ type Config struct {
 	// Poll is how often a lane without work looks for some while another is
 	// busy; 1 second where it is 0.
 	Poll time.Duration
+	// Return names the envelope sender of a letter whose sender is from, and
+	// tells whether the server is asked to report what becomes of it. Nil is
+	// from, and not asked.
+	Return func(letterID, from string) Return
+	// Signer signs letters. Nil signs none.
+	Signer Signer
 	// Observe, if not nil, is told of what happens, for metrics. It is called
 	// by several goroutines.
 	Observe func(Event)
@@ -45,6 +54,24 @@ type Config struct {
 	// Random spreads waits. Nil means crypto/rand.
 	Random io.Reader
 	Log    *slog.Logger
+}
+
+// Return is where reports about a letter go.
+type Return struct {
+	// From is the envelope sender.
+	From string
+	// Ask tells that the server is asked for reports (RFC 3461).
+	Ask bool
+}
+
+// Signer signs letters (RFC 6376). It is safe for use by several goroutines.
+type Signer interface {
+	// Key names the key that letters of a sender's domain are signed with now
+	// when they leave through the server of slot; "" is none.
+	Key(ctx context.Context, slot outbox.Slot, domain string) (keyID string, err error)
+	// Sign returns the message with its signature in front. At the same time
+	// the same message gets the same signature.
+	Sign(ctx context.Context, keyID string, message []byte, at time.Time) ([]byte, error)
 }
 
 // Event is something that delivery did.
@@ -66,6 +93,7 @@ type Event struct {
 // Engine delivers. Its Run is called by one goroutine at a time.
 type Engine struct {
 	mail    *mail.Service
+	slot    outbox.Slot
 	outbox  *outbox.Outbox
 	table   *verdict.Table
 	lease   time.Duration
@@ -109,8 +137,11 @@ func New(c Config) (*Engine, error) {
 	if c.Mail == nil || c.Outbox == nil || c.Table == nil || c.Pace == nil {
 		return nil, errors.New("delivery: mail, an outbox, the table of replies and the pace are needed")
 	}
+	if c.Slot == "" {
+		c.Slot = outbox.Main
+	}
 	e := &Engine{
-		mail: c.Mail, outbox: c.Outbox, table: c.Table, pace: c.Pace, most: c.Connections, observe: c.Observe, now: c.Now, random: c.Random, log: c.Log,
+		mail: c.Mail, slot: c.Slot, outbox: c.Outbox, table: c.Table, pace: c.Pace, most: c.Connections, observe: c.Observe, now: c.Now, random: c.Random, log: c.Log,
 		lease: orDefault(c.Lease, 2*time.Minute), grace: orDefault(c.Grace, 20*time.Second), poll: orDefault(c.Poll, time.Second),
 		blamed: map[string]bool{},
 	}
@@ -149,7 +180,7 @@ func (e *Engine) Run(ctx context.Context) (more bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	due, open, err := e.outbox.Due(ctx)
+	due, open, err := e.outbox.Due(ctx, e.slot)
 	if err != nil {
 		return false, err
 	}

@@ -556,7 +556,9 @@ func TestNothingLeavesThroughAClosedGate(t *testing.T) {
 		r.run()
 		r.want(id, outbox.Accepted)
 		// A restored backup closes the gate without a word to the profile.
-		r.update(func(tx *store.Tx) error { return r.box.CloseGate(tx, outbox.ReasonRestored, "restored") })
+		r.update(func(tx *store.Tx) error {
+			return r.box.GateOf(outbox.Main).CloseGate(tx, outbox.ReasonRestored, "restored")
+		})
 		held := r.add("bob", news())
 		before := r.sink.Connections()
 		r.run()

@@ -105,7 +105,7 @@ func (l *lane) work(ctx, send context.Context, t mail.Transport, k *keeper, n in
 			err = back
 		}
 	}()
-	claims, err := e.outbox.Claim(books, grant.N, e.lease, senderOf(t).encode())
+	claims, err := e.outbox.Claim(books, e.slot, grant.N, e.lease, senderOf(t).encode())
 	found()
 	if err != nil || len(claims) == 0 {
 		return false, false, err

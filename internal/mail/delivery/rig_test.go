@@ -116,7 +116,7 @@ func newRig(t *testing.T, db *store.DB, clock *storetest.Clock) *rig {
 	r.box = outbox.New(outbox.Config{DB: db, Keys: keys, Letters: letters, Audit: r.audit})
 	r.keys = keys
 	r.mailed = mail.Config{
-		DB: db, Keys: keys, Audit: r.audit, Letters: letters, Gate: r.box, Secrets: r.vault, Roots: roots, Now: clock.Now, Log: log,
+		DB: db, Keys: keys, Audit: r.audit, Letters: letters, Gate: r.box.GateOf(outbox.Main), Secrets: r.vault, Roots: roots, Now: clock.Now, Log: log,
 		Dial: r.dial,
 	}
 	r.mail = mail.New(r.mailed)

@@ -143,7 +143,7 @@ func (l *lane) await(ctx context.Context, s *shift) (found func()) {
 		}
 		// Those who seek now may have claimed when the letters are counted.
 		others := s.seekers()
-		if n, open, err := l.engine.outbox.Due(ctx); err == nil && open && n > max(others, s.seekers()) {
+		if n, open, err := l.engine.outbox.Due(ctx, l.engine.slot); err == nil && open && n > max(others, s.seekers()) {
 			return s.begin()
 		}
 	}

@@ -26,7 +26,7 @@ type standstill struct {
 func (e *Engine) leave(ctx context.Context, t mail.Transport, n int) (pace.Grant, error) {
 	limits := t.Profile.Limits()
 	if limits.PerMinute > 0 || limits.PerDay > 0 {
-		due, open, err := e.outbox.Due(ctx)
+		due, open, err := e.outbox.Due(ctx, e.slot)
 		if err != nil || !open {
 			return pace.Grant{}, err
 		}
@@ -46,7 +46,7 @@ func (e *Engine) leave(ctx context.Context, t mail.Transport, n int) (pace.Grant
 // been granted to the last of them.
 func (e *Engine) standStill(ctx context.Context, t mail.Transport, g pace.Grant) error {
 	if g.Daily {
-		if due, _, err := e.outbox.Due(ctx); err != nil || due == 0 {
+		if due, _, err := e.outbox.Due(ctx, e.slot); err != nil || due == 0 {
 			return err
 		}
 	}

@@ -3,6 +3,8 @@ package outbox
 import (
 	"context"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/sealpost/sealpost/internal/actor"
@@ -41,16 +43,17 @@ type Claim struct {
 // Claim takes up to n letters that are due, the most urgent and oldest first,
 // for the time of lease. The attempt is on disk when it returns. sender is
 // remembered with letters that have none yet; it is the claimer's own form of
-// "who it comes from". While the gate is closed it returns none.
-func (o *Outbox) Claim(ctx context.Context, n int, lease time.Duration, sender string) ([]Claim, error) {
+// "who it comes from". Only letters that may leave through the server of slot
+// are claimed: see [Gate].
+func (o *Outbox) Claim(ctx context.Context, slot Slot, n int, lease time.Duration, sender string) ([]Claim, error) {
 	var claims []Claim
 	err := o.db.Update(ctx, func(tx *store.Tx) error {
 		claims = nil
-		g, err := o.Gate(tx)
-		if err != nil || !g.Open {
+		routes, err := o.routes(tx, slot)
+		if err != nil || len(routes) == 0 {
 			return err
 		}
-		due, err := store.All(tx, scanStored, dueQuery(tx, n), store.Micros(tx.Now()))
+		due, err := store.All(tx, scanStored, dueQuery(tx, routes, n), store.Micros(tx.Now()))
 		if err != nil {
 			return err
 		}
@@ -68,17 +71,27 @@ func (o *Outbox) Claim(ctx context.Context, n int, lease time.Duration, sender s
 	return claims, err
 }
 
-// inQueue is the condition of the index of the queue, word for word.
-const inQueue = `state IN ('queued', 'deferred', 'uncertain', 'sending')`
+// inQueue is the condition of the indexes of the queue, word for word.
+const inQueue = `ended_at = 0`
 
 // isDue is the condition of letters that can be claimed at $1.
 const isDue = inQueue + ` AND (state IN ('queued', 'deferred', 'uncertain') AND not_before <= $1 OR state = 'sending' AND lease_until <= $1)
 	AND expires_at > $1`
 
-// dueQuery finds the n letters to claim first at $1.
-func dueQuery(tx *store.Tx, n int) string {
-	return fmt.Sprintf(`SELECT %s FROM outbox_letter WHERE %s ORDER BY class, added_at, id LIMIT %d%s`,
-		storedColumns, isDue, n, tx.SkipLocked())
+// dueQuery finds the n letters of routes to claim first at $1. Each route is
+// walked in the order of the index; of two, the first of both are taken.
+func dueQuery(tx *store.Tx, routes []Slot, n int) string {
+	const order = ` ORDER BY class, added_at, id LIMIT `
+	limit := strconv.Itoa(n)
+	arms := make([]string, len(routes))
+	for i, r := range routes {
+		arms[i] = `SELECT ` + storedColumns + ` FROM outbox_letter WHERE route = '` + string(r) + `' AND ` + isDue + order + limit + tx.SkipLocked()
+	}
+	if len(arms) == 1 {
+		return arms[0]
+	}
+	const pick = `SELECT ` + storedColumns + ` FROM (`
+	return pick + pick + strings.Join(arms, `) AS own UNION ALL `+pick) + `) AS covered) AS both_routes` + order + limit
 }
 
 func (o *Outbox) claimOne(tx *store.Tx, s stored, lease time.Duration, sender string) (*Claim, error) {
@@ -232,11 +245,12 @@ func record(tx *store.Tx, out Outcome) (State, error) {
 		notBefore = now
 	}
 	n, err := tx.Exec(`UPDATE outbox_letter SET state = $1, not_before = $2, stage = $3, code = $4, enhanced = $5, reply = $6,
-			advice = $7, queue_id = $8, server = $9, changed_at = $10, lease_until = 0,
+			advice = $7, queue_id = $8, server = $9, changed_at = CAST($10 AS BIGINT), lease_until = 0,
+			ended_at = CASE WHEN $14 THEN CAST($10 AS BIGINT) ELSE 0 END,
 			maybe_sent = CASE WHEN $11 THEN true ELSE maybe_sent END
 		WHERE id = $12 AND attempt = $13 AND state = 'sending'`,
 		string(out.State), notBefore, out.Stage, out.Code, out.Enhanced, out.Reply, out.Advice, out.QueueID, out.Server, now,
-		out.State == Uncertain || out.State == Accepted, out.ID, out.Attempt)
+		out.State == Uncertain || out.State == Accepted, out.ID, out.Attempt, out.State.Final())
 	if err != nil || n == 0 {
 		return "", err
 	}
@@ -264,7 +278,7 @@ func record(tx *store.Tx, out Outcome) (State, error) {
 // cancelled ends a letter that CancelFor met while it was being sent, which has
 // no time left since; the attempt is over. It reports whether it is one.
 func cancelled(tx *store.Tx, id string) (bool, error) {
-	n, err := tx.Exec(`UPDATE outbox_letter SET state = 'cancelled', advice = $1 WHERE id = $2 AND expires_at = 0`, unwanted, id)
+	n, err := tx.Exec(`UPDATE outbox_letter SET state = 'cancelled', advice = $1, ended_at = changed_at WHERE id = $2 AND expires_at = 0`, unwanted, id)
 	return n > 0, err
 }
 
@@ -323,18 +337,28 @@ func (o *Outbox) Recover(ctx context.Context) error {
 // maxDue is where Due stops counting.
 const maxDue = 10
 
-// Due returns how many letters are due, at most ten, and whether the gate lets
-// them leave. It claims none.
-func (o *Outbox) Due(ctx context.Context) (n int, open bool, err error) {
+// Due returns how many letters are due that may leave through the server of
+// slot, at most ten, and whether its gate is open. While it is closed the
+// letters of its own route are counted. It claims none.
+func (o *Outbox) Due(ctx context.Context, slot Slot) (n int, open bool, err error) {
 	err = o.db.View(ctx, func(tx *store.Tx) error {
-		g, err := o.Gate(tx)
+		routes, err := o.routes(tx, slot)
 		if err != nil {
 			return err
 		}
-		open = g.Open
-		n, err = store.One(tx, func(r store.Row) (n int, err error) { return n, r.Scan(&n) },
-			fmt.Sprintf(`SELECT COUNT(*) FROM (SELECT 1 FROM outbox_letter WHERE %s LIMIT %d) AS due`, isDue, maxDue), store.Micros(tx.Now()))
-		return err
+		if open = len(routes) > 0; !open {
+			routes = []Slot{slot}
+		}
+		n = 0
+		for _, route := range routes {
+			more, err := store.One(tx, func(r store.Row) (n int, err error) { return n, r.Scan(&n) },
+				fmt.Sprintf(`SELECT COUNT(*) FROM (SELECT 1 FROM outbox_letter WHERE route = '%s' AND %s LIMIT %d) AS due`, route, isDue, maxDue), store.Micros(tx.Now()))
+			if err != nil {
+				return err
+			}
+			n = min(n+more, maxDue)
+		}
+		return nil
 	})
 	return n, open, err
 }

@@ -7,7 +7,7 @@ import (
 )
 
 // DuePlan tells how the engine finds the letters to claim.
-func DuePlan(tx *store.Tx) (string, error) {
+func DuePlan(tx *store.Tx, routes ...Slot) (string, error) {
 	explain := "EXPLAIN "
 	if tx.Engine() == store.SQLite {
 		explain = "EXPLAIN QUERY PLAN "
@@ -18,6 +18,6 @@ func DuePlan(tx *store.Tx) (string, error) {
 		}
 		var id, parent, unused int
 		return step, r.Scan(&id, &parent, &unused, &step)
-	}, explain+dueQuery(tx, 1), store.Micros(tx.Now()))
+	}, explain+dueQuery(tx, routes, 1), store.Micros(tx.Now()))
 	return strings.Join(steps, "\n"), err
 }

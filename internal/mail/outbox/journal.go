@@ -36,6 +36,10 @@ type Row struct {
 	Advice   string
 	QueueID  string
 	Server   string
+	// Route is the slot whose server it should leave through.
+	Route Slot
+	// Trace is the id of the request that caused it, or "".
+	Trace string
 	// CanResend and CanCancel say what may be done with it here.
 	CanResend, CanCancel bool
 }
@@ -75,22 +79,23 @@ type Page struct {
 }
 
 const rowColumns = `id, message_id, kind, user_id, to_address, to_name, subject, state, maybe_sent, merged, attempt, added_at, not_before,
-	expires_at, changed_at, stage, code, enhanced, reply, advice, queue_id, server, length(sealed)`
+	expires_at, changed_at, stage, code, enhanced, reply, advice, queue_id, server, length(sealed), route, trace, unbegun`
 
-func rowScanner(open bool) func(store.Row) (Row, error) {
+func rowScanner(open map[Slot]bool) func(store.Row) (Row, error) {
 	return func(r store.Row) (Row, error) {
 		var l Row
-		var state string
-		var added, due, expires, changed, sealed int64
+		var state, route string
+		var added, due, expires, changed, sealed, unbegun int64
 		err := r.Scan(&l.ID, &l.MessageID, &l.Kind, &l.To.UserID, &l.To.Address, &l.To.Name, &l.Subject, &state, &l.MaybeSent, &l.Merged,
-			&l.Attempts, &added, &due, &expires, &changed, &l.Stage, &l.Code, &l.Enhanced, &l.Reply, &l.Advice, &l.QueueID, &l.Server, &sealed)
+			&l.Attempts, &added, &due, &expires, &changed, &l.Stage, &l.Code, &l.Enhanced, &l.Reply, &l.Advice, &l.QueueID, &l.Server, &sealed, &route, &l.Trace, &unbegun)
+		l.Route, l.Attempts = Slot(route), l.Attempts-unbegun
 		l.State = State(state)
 		l.Added, l.Due, l.Expires, l.Changed = store.FromMicros(added), store.FromMicros(due), store.FromMicros(expires), store.FromMicros(changed)
 		waits := l.State == Queued || l.State == Deferred || l.State == Uncertain
 		info, _ := letter.Info(l.Kind)
 		l.CanCancel = waits
 		l.CanResend = (l.State == Failed || l.State == Expired) && sealed > 0 && !info.OneTime
-		if waits && !open {
+		if waits && !open[l.Route] {
 			l.State = Held
 		}
 		return l, err
@@ -108,16 +113,16 @@ func (o *Outbox) List(ctx context.Context, by actor.Actor, f Filter) (Page, erro
 	f.Limit = min(f.Limit, 500)
 	var page Page
 	err := o.db.View(ctx, func(tx *store.Tx) error {
-		g, err := o.Gate(tx)
+		open, err := o.leaving(tx)
 		if err != nil {
 			return err
 		}
-		where, args, none := f.where(tx, g.Open)
+		where, args, none := f.where(tx, open)
 		if none {
 			page = Page{}
 			return nil
 		}
-		rows, err := store.All(tx, rowScanner(g.Open), fmt.Sprintf(
+		rows, err := store.All(tx, rowScanner(open), fmt.Sprintf(
 			`SELECT %s FROM outbox_letter%s ORDER BY id DESC LIMIT %d`, rowColumns, where, f.Limit+1), args...)
 		if err != nil {
 			return err
@@ -133,7 +138,7 @@ func (o *Outbox) List(ctx context.Context, by actor.Actor, f Filter) (Page, erro
 }
 
 // where returns the condition of f; none tells that nothing can fit.
-func (f Filter) where(tx *store.Tx, open bool) (where string, args []any, none bool) {
+func (f Filter) where(tx *store.Tx, open map[Slot]bool) (where string, args []any, none bool) {
 	var conds []string
 	add := func(cond string, arg any) {
 		args = append(args, arg)
@@ -143,17 +148,18 @@ func (f Filter) where(tx *store.Tx, open bool) (where string, args []any, none b
 	switch f.State {
 	case "":
 	case Waiting:
-		conds = append(conds, `state IN ('queued', 'deferred', 'uncertain', 'sending')`)
+		conds = append(conds, inQueue)
 	case Held:
-		if open {
+		if len(routesOf(open, false)) == 0 {
 			return "", nil, true
 		}
-		conds = append(conds, waiting)
+		conds = append(conds, waiting, "route IN ("+strings.Join(routesOf(open, false), ", ")+")")
 	case Queued, Deferred, Uncertain:
-		if !open {
+		if len(routesOf(open, true)) == 0 {
 			return "", nil, true
 		}
 		add("state = $%d", string(f.State))
+		conds = append(conds, "route IN ("+strings.Join(routesOf(open, true), ", ")+")")
 	default:
 		add("state = $%d", string(f.State))
 	}
@@ -187,6 +193,17 @@ func (f Filter) where(tx *store.Tx, open bool) (where string, args []any, none b
 	return " WHERE " + strings.Join(conds, " AND "), args, false
 }
 
+// routesOf returns the routes that are open, or that are not, as SQL.
+func routesOf(open map[Slot]bool, want bool) []string {
+	var all []string
+	for _, slot := range []Slot{Main, Second} {
+		if open[slot] == want {
+			all = append(all, "'"+string(slot)+"'")
+		}
+	}
+	return all
+}
+
 // Get returns a letter with its attempts, the newest first.
 func (o *Outbox) Get(ctx context.Context, by actor.Actor, id string) (Row, []Attempt, error) {
 	if !by.May(actor.ReadMailJournal) {
@@ -214,11 +231,11 @@ func (o *Outbox) Get(ctx context.Context, by actor.Actor, id string) (Row, []Att
 }
 
 func (o *Outbox) row(tx *store.Tx, id string) (Row, error) {
-	g, err := o.Gate(tx)
+	open, err := o.leaving(tx)
 	if err != nil {
 		return Row{}, err
 	}
-	row, err := store.One(tx, rowScanner(g.Open), `SELECT `+rowColumns+` FROM outbox_letter WHERE id = $1`, id)
+	row, err := store.One(tx, rowScanner(open), `SELECT `+rowColumns+` FROM outbox_letter WHERE id = $1`, id)
 	if fault.Is(err, fault.KindNotFound) {
 		return Row{}, fault.NotFound("There is no such letter.")
 	}
@@ -228,11 +245,11 @@ func (o *Outbox) row(tx *store.Tx, id string) (Row, error) {
 // LatestFor returns the newest letter of a kind to a user, for the page of
 // that user; a fault of kind not found where there is none.
 func (o *Outbox) LatestFor(tx *store.Tx, userID, kind string) (Row, error) {
-	g, err := o.Gate(tx)
+	open, err := o.leaving(tx)
 	if err != nil {
 		return Row{}, err
 	}
-	return store.One(tx, rowScanner(g.Open), `SELECT `+rowColumns+` FROM outbox_letter WHERE user_id = $1 AND kind = $2
+	return store.One(tx, rowScanner(open), `SELECT `+rowColumns+` FROM outbox_letter WHERE user_id = $1 AND kind = $2
 		ORDER BY added_at DESC, id DESC LIMIT 1`, userID, kind)
 }
 
@@ -247,7 +264,7 @@ func (o *Outbox) CancelLetter(ctx context.Context, by actor.Actor, id string) er
 		if err != nil {
 			return err
 		}
-		n, err := tx.Exec(`UPDATE outbox_letter SET state = 'cancelled', sealed = $1, changed_at = $2, advice = $3
+		n, err := tx.Exec(`UPDATE outbox_letter SET state = 'cancelled', sealed = $1, changed_at = $2, ended_at = $2, advice = $3
 			WHERE id = $4 AND state IN ('queued', 'deferred', 'uncertain')`,
 			[]byte{}, store.Micros(tx.Now()), "Cancelled by "+by.Login+".", id)
 		if err != nil {
@@ -276,7 +293,7 @@ func (o *Outbox) Resend(ctx context.Context, by actor.Actor, id string) error {
 			return fault.Conflict("This letter holds a one-time link. Make a new one on the user's page.")
 		}
 		now := tx.Now()
-		n, err := tx.Exec(`UPDATE outbox_letter SET state = 'queued', not_before = $1, expires_at = $2, changed_at = $1, advice = ''
+		n, err := tx.Exec(`UPDATE outbox_letter SET state = 'queued', not_before = $1, expires_at = $2, changed_at = $1, ended_at = 0, advice = ''
 			WHERE id = $3 AND state IN ('failed', 'expired') AND length(sealed) > 0`,
 			store.Micros(now), store.Micros(now.Add(info.Lifetime)), id)
 		if err != nil {
@@ -345,8 +362,8 @@ func (o *Outbox) Days(ctx context.Context, by actor.Actor, n int) ([]Day, error)
 			}
 			return nil
 		}, `SELECT (changed_at - $1) / 86400000000 AS day,
-				SUM(CASE WHEN state = 'accepted' AND attempt = 1 THEN 1 ELSE 0 END),
-				SUM(CASE WHEN state = 'accepted' AND attempt > 1 OR state IN ('deferred', 'uncertain') THEN 1 ELSE 0 END),
+				SUM(CASE WHEN state = 'accepted' AND attempt - unbegun = 1 THEN 1 ELSE 0 END),
+				SUM(CASE WHEN state = 'accepted' AND attempt - unbegun > 1 OR state IN ('deferred', 'uncertain') THEN 1 ELSE 0 END),
 				SUM(CASE WHEN state IN ('failed', 'expired') THEN 1 ELSE 0 END)
 			FROM outbox_letter WHERE changed_at >= $1 GROUP BY 1`, store.Micros(first))
 	})

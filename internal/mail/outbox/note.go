@@ -40,7 +40,7 @@ func (o *Outbox) Note(ctx context.Context, s Sent) error {
 		began := tx.Now().Add(-s.Took)
 		row := stored{
 			id: store.NewID(), messageID: s.MessageID, kind: info.Key, class: info.Class, to: s.To, address: addr.Spec(),
-			subject: s.Subject, sealed: []byte{}, notBefore: began, expires: began.Add(info.Lifetime),
+			subject: s.Subject, sealed: []byte{}, notBefore: began, expires: began.Add(info.Lifetime), route: Main,
 		}
 		if err := insertLetter(tx, row); err != nil {
 			return err

@@ -55,6 +55,9 @@ type Config struct {
 	Keys    *keyring.Keyring
 	Audit   *audit.Log
 	Letters *letter.Catalogue
+	// Route names the slot whose server a letter to an address should leave
+	// through. Nil means Main for all.
+	Route func(tx *store.Tx, address string) (Slot, error)
 	// Random is the source of Message-IDs. Nil means crypto/rand.
 	Random io.Reader
 	// Wake is called after a commit that made a letter ready to leave. Nil
@@ -68,6 +71,7 @@ type Outbox struct {
 	keys    *keyring.Keyring
 	audit   *audit.Log
 	letters *letter.Catalogue
+	route   func(tx *store.Tx, address string) (Slot, error)
 	random  io.Reader
 	wake    func()
 }
@@ -80,7 +84,10 @@ func New(c Config) *Outbox {
 	if c.Wake == nil {
 		c.Wake = func() {}
 	}
-	return &Outbox{db: c.DB, keys: c.Keys, audit: c.Audit, letters: c.Letters, random: c.Random, wake: c.Wake}
+	if c.Route == nil {
+		c.Route = func(*store.Tx, string) (Slot, error) { return Main, nil }
+	}
+	return &Outbox{db: c.DB, keys: c.Keys, audit: c.Audit, letters: c.Letters, route: c.Route, random: c.Random, wake: c.Wake}
 }
 
 // SealedColumns names the columns that hold sealed values.
@@ -124,6 +131,10 @@ func (o *Outbox) Add(tx *store.Tx, to Recipient, l letter.Letter) (string, error
 		}
 		notBefore = notBefore.Add(wait)
 	}
+	route, err := o.route(tx, addr.Spec())
+	if err != nil {
+		return "", err
+	}
 	content, err := o.letters.Render(tx, l)
 	if err != nil {
 		return "", err
@@ -140,6 +151,7 @@ func (o *Outbox) Add(tx *store.Tx, to Recipient, l letter.Letter) (string, error
 	if err := insertLetter(tx, stored{
 		id: id, messageID: messageID, kind: info.Key, class: info.Class, to: to, address: addr.Spec(),
 		subject: content.Subject, sealed: sealed, notBefore: notBefore, expires: notBefore.Add(info.Lifetime),
+		route: route,
 	}); err != nil {
 		return "", err
 	}
@@ -225,7 +237,7 @@ func (o *Outbox) CancelFor(tx *store.Tx, userID string, kinds ...string) error {
 		return nil
 	}
 	for _, kind := range kinds {
-		_, err := tx.Exec(`UPDATE outbox_letter SET state = 'cancelled', sealed = $1, changed_at = $2, advice = $3
+		_, err := tx.Exec(`UPDATE outbox_letter SET state = 'cancelled', sealed = $1, changed_at = $2, ended_at = $2, advice = $3
 			WHERE user_id = $4 AND kind = $5 AND state IN ('queued', 'deferred', 'uncertain')`,
 			[]byte{}, store.Micros(tx.Now()), unwanted, userID, kind)
 		if err != nil {

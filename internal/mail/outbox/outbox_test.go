@@ -44,7 +44,7 @@ func each(t *testing.T, f func(r *rig)) {
 		r.box = outbox.New(outbox.Config{DB: db, Keys: keys, Letters: letters, Audit: r.audit, Wake: func() { r.woken++ }})
 		r.update(func(tx *store.Tx) error {
 			r.must(letters.SetSite(tx, letter.Site{AccessURL: "https://vault.example.org"}))
-			return r.box.OpenGate(tx)
+			return r.box.GateOf(outbox.Main).OpenGate(tx)
 		})
 		f(r)
 	})
@@ -74,7 +74,7 @@ func (r *rig) add(to string, l letter.Letter) string {
 
 func (r *rig) claim(n int) []outbox.Claim {
 	r.t.Helper()
-	c, err := r.box.Claim(r.t.Context(), n, time.Minute, "sender-1")
+	c, err := r.box.Claim(r.t.Context(), outbox.Main, n, time.Minute, "sender-1")
 	r.must(err)
 	return c
 }
@@ -130,7 +130,7 @@ func TestTheGateHoldsAndLetsGo(t *testing.T) {
 	each(t, func(r *rig) {
 		id := r.add("ada", changed())
 		r.update(func(tx *store.Tx) error {
-			return r.box.CloseGate(tx, outbox.ReasonPaused, "The server refuses the password.")
+			return r.box.GateOf(outbox.Main).CloseGate(tx, outbox.ReasonPaused, "The server refuses the password.")
 		})
 		if got := r.claim(10); len(got) != 0 {
 			r.t.Fatalf("claimed through a closed gate: %+v", got)
@@ -143,7 +143,7 @@ func TestTheGateHoldsAndLetsGo(t *testing.T) {
 		if len(held.Rows) != 1 {
 			r.t.Errorf("the filter for held letters gives %d", len(held.Rows))
 		}
-		r.update(func(tx *store.Tx) error { return r.box.OpenGate(tx) })
+		r.update(func(tx *store.Tx) error { return r.box.GateOf(outbox.Main).OpenGate(tx) })
 		if got := r.claim(10); len(got) != 1 {
 			r.t.Errorf("got %d letters after the gate opened", len(got))
 		}
@@ -183,13 +183,13 @@ func TestTheSenderIsFrozenOnceContentMayHaveLeft(t *testing.T) {
 		id := r.add("ada", changed())
 		c := r.claim(1)[0]
 		r.must(r.box.Record(r.t.Context(), outbox.Outcome{ID: id, Attempt: c.Attempt, State: outbox.Deferred}))
-		again, err := r.box.Claim(r.t.Context(), 1, time.Minute, "sender-2")
+		again, err := r.box.Claim(r.t.Context(), outbox.Main, 1, time.Minute, "sender-2")
 		r.must(err)
 		if again[0].Sender != "sender-2" {
 			r.t.Errorf("a letter whose content never left keeps the old sender %q", again[0].Sender)
 		}
 		r.must(r.box.Record(r.t.Context(), outbox.Outcome{ID: id, Attempt: again[0].Attempt, State: outbox.Uncertain}))
-		again, err = r.box.Claim(r.t.Context(), 1, time.Minute, "sender-3")
+		again, err = r.box.Claim(r.t.Context(), outbox.Main, 1, time.Minute, "sender-3")
 		r.must(err)
 		if again[0].Sender != "sender-2" || !again[0].MaybeSent {
 			r.t.Errorf("got sender %q, maybe sent %v", again[0].Sender, again[0].MaybeSent)
@@ -397,7 +397,7 @@ func TestDueLettersAreCountedUpToTen(t *testing.T) {
 	each(t, func(r *rig) {
 		want := func(n int, open bool) {
 			r.t.Helper()
-			got, gate, err := r.box.Due(r.t.Context())
+			got, gate, err := r.box.Due(r.t.Context(), outbox.Main)
 			r.must(err)
 			if got != n || gate != open {
 				r.t.Fatalf("%d letters are due, the gate open: %v; want %d, %v", got, gate, n, open)
@@ -419,7 +419,7 @@ func TestDueLettersAreCountedUpToTen(t *testing.T) {
 			r.add(who, changed())
 		}
 		want(10, true)
-		r.update(func(tx *store.Tx) error { return r.box.CloseGate(tx, outbox.ReasonPaused, "") })
+		r.update(func(tx *store.Tx) error { return r.box.GateOf(outbox.Main).CloseGate(tx, outbox.ReasonPaused, "") })
 		want(10, false)
 		r.clock.Advance(25 * time.Hour)
 		want(0, false)
@@ -538,7 +538,7 @@ func TestTheNextLetterIsFoundHoweverManyWait(t *testing.T) {
 			return err
 		})
 		r.update(func(tx *store.Tx) error {
-			plan, err := outbox.DuePlan(tx)
+			plan, err := outbox.DuePlan(tx, outbox.Main)
 			if !strings.Contains(plan, "outbox_letter_queue") || strings.Contains(plan, "Sort") || strings.Contains(plan, "TEMP B-TREE") {
 				t.Errorf("the queue is not walked in its order:\n%s", plan)
 			}

@@ -25,17 +25,21 @@ type stored struct {
 	merged              int64
 	added, notBefore    time.Time
 	expires             time.Time
+	route               Slot
+	trace               string
+	tries, unbegun      int64
 }
 
 const storedColumns = `id, message_id, kind, class, user_id, to_address, to_name, subject, sealed, sender, state, maybe_sent,
-	attempt, added_at, not_before, expires_at, merged`
+	attempt, added_at, not_before, expires_at, merged, route, trace, tries, unbegun`
 
 func scanStored(r store.Row) (stored, error) {
 	var s stored
-	var state string
+	var state, route string
 	var class, added, notBefore, expires int64
 	err := r.Scan(&s.id, &s.messageID, &s.kind, &class, &s.to.UserID, &s.to.Address, &s.to.Name, &s.subject, &s.sealed, &s.sender,
-		&state, &s.maybeSent, &s.attempt, &added, &notBefore, &expires, &s.merged)
+		&state, &s.maybeSent, &s.attempt, &added, &notBefore, &expires, &s.merged, &route, &s.trace, &s.tries, &s.unbegun)
+	s.route = Slot(route)
 	s.state, s.class = State(state), letter.Class(class)
 	s.added, s.notBefore, s.expires = store.FromMicros(added), store.FromMicros(notBefore), store.FromMicros(expires)
 	return s, err
@@ -44,9 +48,9 @@ func scanStored(r store.Row) (stored, error) {
 func insertLetter(tx *store.Tx, s stored) error {
 	now := store.Micros(tx.Now())
 	_, err := tx.Exec(`INSERT INTO outbox_letter (`+storedColumns+`, lease_until, changed_at, stage, code, enhanced, reply, advice, queue_id, server)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, '', 'queued', false, 0, $10, $11, $12, 0, 0, $10, '', 0, '', '', '', '', '')`,
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, '', 'queued', false, 0, $10, $11, $12, 0, $13, $14, 0, 0, 0, $10, '', 0, '', '', '', '', '')`,
 		s.id, s.messageID, s.kind, int64(s.class), s.to.UserID, s.address, s.to.Name, s.subject, s.sealed,
-		now, store.Micros(s.notBefore), store.Micros(s.expires))
+		now, store.Micros(s.notBefore), store.Micros(s.expires), string(s.route), s.trace)
 	return err
 }
 
@@ -81,7 +85,7 @@ func countMerged(tx *store.Tx, id string) (bool, error) {
 func finish(tx *store.Tx, id string, state State, advice string, damaged bool) error {
 	now := store.Micros(tx.Now())
 	_, err := tx.Exec(`UPDATE outbox_letter SET maybe_sent = CASE WHEN state = 'sending' THEN true ELSE maybe_sent END,
-		state = $1, advice = $2, changed_at = $3, lease_until = 0 WHERE id = $4`, string(state), advice, now, id)
+		state = $1, advice = $2, changed_at = $3, ended_at = $3, lease_until = 0 WHERE id = $4`, string(state), advice, now, id)
 	if err != nil {
 		return err
 	}

@@ -60,7 +60,7 @@ func deliver(ctx context.Context, c store.Config, connections int) error {
 	}
 	log := audit.New(audit.Config{DB: db, Keys: keys, Log: c.Log})
 	box := outbox.New(outbox.Config{DB: db, Keys: keys, Audit: log, Letters: letters})
-	service := mail.New(mail.Config{DB: db, Keys: keys, Audit: log, Letters: letters, Gate: box, Log: c.Log})
+	service := mail.New(mail.Config{DB: db, Keys: keys, Audit: log, Letters: letters, Gate: box.GateOf(outbox.Main), Log: c.Log})
 	engine, err := delivery.New(delivery.Config{Mail: service, Outbox: box, Table: table, Pace: pace.New(pace.Config{DB: db}), Connections: connections, Log: c.Log})
 	if err != nil {
 		return err
