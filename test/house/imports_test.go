@@ -71,6 +71,7 @@ var table = map[string]room{
 	"internal/mail/delivery": {6, "internal/mail internal/mail/outbox internal/mail/letter internal/mail/message internal/mail/verdict internal/mail/smtp internal/mail/pace internal/mail/dkim internal/worker internal/audit internal/store internal/failpoint ground", "only delivery writes down what became of a letter"},
 	"internal/mail/diagnose": {6, "internal/mail internal/mail/letter internal/mail/message internal/mail/smtp internal/mail/trust internal/mail/oauth internal/mail/verdict internal/mail/domain internal/mail/dkim internal/mail/wire internal/audit internal/store ground", "the test asks the same client that delivers"},
 	"internal/mail/bounce":   {6, "internal/mail internal/mail/dsn internal/mail/imap internal/mail/letter internal/mail/outbox internal/mail/message internal/mail/trust internal/mail/sasl internal/mail/smtp internal/mail/profile internal/mail/wire internal/worker internal/store internal/keyring internal/audit ground", "a bounce is about a letter that left"},
+	"internal/mail/servers":  {6, "internal/mail internal/mail/outbox internal/mail/message internal/audit internal/store ground", "which of two servers a letter leaves through is a matter of both and of the outbox"},
 	"internal/mail/capture":  {6, "internal/store internal/worker internal/keyring internal/audit ground", "the capture mailbox is a mail server like another"},
 	"internal/identity":      {6, "internal/identity/guess internal/store internal/keyring internal/audit internal/mail/outbox internal/mail/letter internal/mail/message internal/failpoint ground", "users cause letters; they do not send them"},
 
@@ -100,7 +101,7 @@ var sameFloor = map[string]string{
 // rig are packages that exist for tests; no product code imports them.
 func rig(path string) bool {
 	return strings.HasPrefix(path, "test/") || strings.HasPrefix(path, "bench") ||
-		strings.Contains(path, "storetest") || strings.Contains(path, "smtptest") || strings.Contains(path, "oauthtest")
+		strings.Contains(path, "storetest") || strings.Contains(path, "smtptest") || strings.Contains(path, "oauthtest") || strings.Contains(path, "domaintest")
 }
 
 type pkg struct {
