@@ -206,6 +206,15 @@ func (s *Service) active(tx *store.Tx, forUpdate bool) (Profile, bool, error) {
 	return st.Profile, ok, err
 }
 
+// ActiveIn is [Service.Active] inside a transaction.
+func (s *Service) ActiveIn(tx *store.Tx) (Profile, bool, error) { return s.active(tx, false) }
+
+// HoldIn is ActiveIn for who needs the profile to stay until tx ends.
+func (s *Service) HoldIn(tx *store.Tx) (Profile, bool, error) {
+	st, ok, err := record.Find(tx, s.slot, tx.ForShare())
+	return st.Profile, ok, err
+}
+
 // Slot returns the server that the service is for.
 func (s *Service) Slot() Slot { return s.slot }
 
@@ -218,7 +227,7 @@ type Use struct {
 // UsesOf returns where mail uses an account, so that it is not deleted by
 // accident. That stays so until tx ends.
 func (s *Service) UsesOf(tx *store.Tx, accountID string) ([]Use, error) {
-	p, ok, err := record.Find(tx, s.slot, tx.ForShare())
+	p, ok, err := s.HoldIn(tx)
 	if err != nil || !ok || p.Auth != AuthAccount || p.AccountID != accountID {
 		return nil, err
 	}

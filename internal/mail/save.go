@@ -409,6 +409,24 @@ func (s *Service) Remove(ctx context.Context, by actor.Actor) error {
 	})
 }
 
+// Exchange makes the second server the first, and the first the second, as a part
+// of tx, and returns what they were before. The profiles keep what is theirs:
+// secrets, tokens, certificates, state and pace. Forms and sign-ins that were
+// about one of them fit neither any more.
+func (s *Service) Exchange(tx *store.Tx) (first, second Profile, err error) {
+	for _, slot := range Slots() {
+		st, ok, err := record.Find(tx, slot, tx.ForUpdate())
+		if err != nil {
+			return first, second, err
+		}
+		if !ok {
+			return first, second, fault.NotFound("There are no two mail servers that could change places.")
+		}
+		first, second = second, st.Profile
+	}
+	return first, second, errors.Join(record.Exchange(tx), consent.Forget(tx, Main), consent.Forget(tx, Second))
+}
+
 // forget deletes a profile with all that is kept for it.
 func (s *Service) forget(tx *store.Tx, p Profile) error {
 	if err := record.NoteRevision(tx, s.slot, p.Revision); err != nil {

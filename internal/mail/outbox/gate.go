@@ -64,9 +64,9 @@ func (o *Outbox) Gate(tx *store.Tx, slot Slot) (Gate, error) {
 	return g, err
 }
 
-// covered tells whether the other slot stands in for the one of g at now. A
-// letter for a second server that is no more leaves through the first.
-func (g Gate) covered(slot Slot, now time.Time) bool {
+// Covered tells whether the other slot stands in for the one of g at now, if
+// its own gate is open. A letter for a second server that is no more leaves through the first.
+func (g Gate) Covered(slot Slot, now time.Time) bool {
 	switch {
 	case g.Open:
 		return false
@@ -87,7 +87,7 @@ func (o *Outbox) routes(tx *store.Tx, slot Slot) ([]Slot, error) {
 		return nil, err
 	}
 	other, err := o.Gate(tx, slot.Other())
-	if err != nil || !other.covered(slot.Other(), tx.Now()) {
+	if err != nil || !other.Covered(slot.Other(), tx.Now()) {
 		return []Slot{slot}, err
 	}
 	return []Slot{slot, slot.Other()}, nil
