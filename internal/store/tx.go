@@ -6,6 +6,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -27,6 +28,8 @@ type Tx struct {
 	busy     bool  // rows are being read
 	ended    bool  // the callback has returned
 	failed   error // the first statement that failed
+	// forgotten are keys that Forget was told of.
+	forgotten []string
 }
 
 // execer is the part of a connection that a transaction uses. The writer of
@@ -170,6 +173,36 @@ func One[T any](tx *Tx, scan func(Row) (T, error), query string, args ...any) (T
 		return none, err
 	}
 	return first, nil
+}
+
+// Kept returns what load reads, from memory where that is known to be what load
+// would read again: in an Update on SQLite, whose writers all stand in one
+// queue, after an earlier Update that read it. Whoever changes any of what load
+// reads calls [Tx.Forget] with the key in the same transaction. The value is
+// shared: nobody may change it.
+func Kept[T any](tx *Tx, key string, load func() (T, error)) (T, error) {
+	w, ok := tx.conn.(*writer)
+	if !ok {
+		return load()
+	}
+	if v, ok := w.known[key].(T); ok {
+		return v, nil
+	}
+	v, err := load()
+	if err == nil && !slices.Contains(tx.forgotten, key) {
+		w.known[key] = v
+	}
+	return v, err
+}
+
+// Forget says that the transaction changes what is [Kept] under the key.
+func (tx *Tx) Forget(key string) {
+	w, ok := tx.conn.(*writer)
+	if !ok {
+		return
+	}
+	delete(w.known, key)
+	tx.forgotten = append(tx.forgotten, key)
 }
 
 // run calls f, and does not let it forget a failed statement.

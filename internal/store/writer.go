@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -27,38 +28,47 @@ const (
 var (
 	errClosed    = fault.Unavailable("Sealpost is stopping. Try again when it has started.")
 	errAbandoned = errors.New("store: the callback ended without returning")
+	errGaveUp    = errors.New("store: SQLite gave up the transaction")
 )
 
-// writer hands the one write connection to callers in turn. Its goroutine
-// begins, marks savepoints and commits; the callback itself runs on the
-// goroutine of its caller, where a panic or a test's Goexit belongs.
+// writer hands the one write connection from caller to caller. Who holds it
+// runs its callback on its own goroutine, where a panic or a test's Goexit
+// belongs, and passes the connection on; the last of a group commits for all.
 type writer struct {
 	pool *sql.DB
-	conn *sql.Conn
-	kept map[string]*sql.Stmt
+	// idle is closed once the writer is closing and nobody holds the connection.
+	idle chan struct{}
 
-	queue   chan *turn
-	closing chan struct{}
-	once    sync.Once
-	done    chan struct{}
+	mu      sync.Mutex
+	waiting []*turn
+	held    bool
+	closing bool
+
+	// What follows belongs to who holds the connection.
+	conn  *sql.Conn
+	kept  map[string]*sql.Stmt
+	group group
+	known map[string]any // see Kept
+}
+
+// group is those who share a commit.
+type group struct {
+	open    bool
+	until   time.Time // when it takes nobody in any more
+	members []*turn   // those whose change is part of it
 }
 
 // turn is one caller's place in the queue.
 type turn struct {
-	ctx context.Context
-	// start is unbuffered: either both sides agree that the callback runs or
-	// both see the context end.
-	start chan struct{}
-	ran   chan error // what the callback came to
-	end   chan error // what the commit came to
+	start chan struct{} // told when the connection is the caller's
+	end   chan error    // what the commit came to, or why there is none
 }
 
 func newWriter(ctx context.Context, pool *sql.DB) (*writer, error) {
-	w := &writer{pool: pool, queue: make(chan *turn), closing: make(chan struct{}), done: make(chan struct{})}
+	w := &writer{pool: pool, idle: make(chan struct{}), known: make(map[string]any)}
 	if err := w.connect(ctx); err != nil {
 		return nil, err
 	}
-	go w.loop(context.WithoutCancel(ctx))
 	return w, nil
 }
 
@@ -73,37 +83,38 @@ func (w *writer) connect(ctx context.Context) error {
 
 // close lets the group under way commit, and refuses those who still wait.
 func (w *writer) close() error {
-	w.once.Do(func() { close(w.closing) })
-	<-w.done
+	w.mu.Lock()
+	if !w.closing {
+		w.closing = true
+		for _, t := range w.waiting {
+			t.end <- errClosed
+		}
+		w.waiting = nil
+		if !w.held {
+			close(w.idle)
+		}
+	}
+	w.mu.Unlock()
+	<-w.idle
 	if w.conn != nil {
 		w.forget()
 		_ = w.conn.Close()
+		w.conn = nil
 	}
 	return w.pool.Close()
 }
 
-// update is DB.Update for SQLite, on the caller's side of the queue.
+// update is DB.Update for SQLite.
 func (w *writer) update(ctx context.Context, db *DB, f func(*Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	t := &turn{ctx: ctx, start: make(chan struct{}), ran: make(chan error, 1), end: make(chan error, 1)}
-	select {
-	case w.queue <- t:
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-w.closing:
-		return errClosed
-	}
-	select {
-	case <-t.start:
-	case err := <-t.end:
+	t := &turn{start: make(chan struct{}, 1), end: make(chan error, 1)}
+	if err := w.await(ctx, t); err != nil {
 		return err
-	case <-ctx.Done():
-		return ctx.Err()
 	}
 	tx := &Tx{db: db, ctx: ctx, work: context.WithoutCancel(ctx), conn: w}
-	t.call(tx, f)
+	w.take(t, tx, f)
 	if err := <-t.end; err != nil {
 		return err
 	}
@@ -111,104 +122,163 @@ func (w *writer) update(ctx context.Context, db *DB, f func(*Tx) error) error {
 	return nil
 }
 
-// call runs the callback and reports what it came to, also where it panics
-// or leaves its goroutine.
-func (t *turn) call(tx *Tx, f func(*Tx) error) {
+// await returns nil once the connection is the caller's.
+func (w *writer) await(ctx context.Context, t *turn) error {
+	w.mu.Lock()
+	if w.closing {
+		w.mu.Unlock()
+		return errClosed
+	}
+	if !w.held {
+		w.held = true
+		w.mu.Unlock()
+		return nil
+	}
+	w.waiting = append(w.waiting, t)
+	w.mu.Unlock()
+	select {
+	case <-t.start:
+	case err := <-t.end:
+		return err
+	case <-ctx.Done():
+		if w.withdraw(t) {
+			return ctx.Err()
+		}
+		// The connection, or the end of waiting, is on its way.
+		select {
+		case <-t.start:
+		case err := <-t.end:
+			return err
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		w.pass(context.WithoutCancel(ctx))
+		return err
+	}
+	return nil
+}
+
+// withdraw takes a caller out of the queue, where it still stands there.
+func (w *writer) withdraw(t *turn) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	at := slices.Index(w.waiting, t)
+	if at < 0 {
+		return false
+	}
+	w.waiting = slices.Delete(w.waiting, at, at+1)
+	return true
+}
+
+// take runs the callback as part of the group that is open, or of a new one,
+// and passes the connection on, also where the callback panics or leaves its
+// goroutine.
+func (w *writer) take(t *turn, tx *Tx, f func(*Tx) error) {
+	defer w.pass(tx.work)
+	if err := w.enter(tx.work); err != nil {
+		t.end <- err
+		return
+	}
 	err := errAbandoned
-	defer func() { tx.end(); t.ran <- err }()
+	defer func() {
+		tx.end()
+		for _, key := range tx.forgotten {
+			delete(w.known, key)
+		}
+		w.leave(tx.work, t, err)
+	}()
 	err = tx.run(f)
 }
 
-func (w *writer) loop(ctx context.Context) {
-	defer close(w.done)
-	for {
-		select {
-		case t := <-w.queue:
-			w.group(ctx, t)
-		case <-w.closing:
-			return
-		}
+// enter opens a group, or marks where the caller's part of the open one begins.
+// The first needs no mark: to undo its part is to undo all.
+func (w *writer) enter(ctx context.Context) error {
+	if !w.group.open {
+		return w.begin(ctx)
 	}
+	if len(w.group.members) == 0 {
+		return nil
+	}
+	if err := w.run(ctx, "SAVEPOINT turn"); err != nil {
+		w.dissolve(ctx, err)
+		return translate(err)
+	}
+	return nil
 }
 
-// group runs the first caller and those who stand behind it, commits once,
-// and tells them all.
-func (w *writer) group(ctx context.Context, first *turn) {
-	if err := w.begin(ctx); err != nil {
-		first.end <- err
+// leave makes what a caller did part of the group, or takes it back. SQLite may
+// have had to roll back everything, as it does when the disk is full.
+func (w *writer) leave(ctx context.Context, t *turn, err error) {
+	marked := len(w.group.members) > 0
+	switch {
+	case err == nil && (!marked || w.run(ctx, "RELEASE turn") == nil):
+		w.group.members = append(w.group.members, t)
+		return
+	case err == nil:
+		err = errGaveUp
+		w.dissolve(ctx, errGaveUp)
+	case !marked:
+		w.rollback(ctx)
+	case w.run(ctx, "ROLLBACK TO turn") != nil || w.run(ctx, "RELEASE turn") != nil:
+		w.dissolve(ctx, errGaveUp)
+	}
+	t.end <- err
+}
+
+// pass hands the connection to the next caller, for the open group or, once
+// that is committed, for another one.
+func (w *writer) pass(ctx context.Context) {
+	if g := &w.group; g.open && len(g.members) < groupSize && !time.Now().After(g.until) && w.hand(false) {
 		return
 	}
-	var members []*turn
-	until := time.Now().Add(groupTime)
-	for next := first; next != nil; next = w.next(until, len(members)) {
-		kept, intact := w.serve(ctx, next)
-		if kept {
-			members = append(members, next)
-		}
-		if !intact {
-			w.dissolve(ctx, members, errors.New("store: SQLite gave up the transaction"))
-			return
+	w.commit(ctx)
+	w.hand(true)
+}
+
+// hand gives the connection to who waits longest. Where nobody waits, it is let
+// go if the holder wants that, and else stays with them.
+func (w *writer) hand(letGo bool) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.waiting) > 0 {
+		next := w.waiting[0]
+		w.waiting = slices.Delete(w.waiting, 0, 1)
+		next.start <- struct{}{}
+		return true
+	}
+	if letGo {
+		w.held = false
+		if w.closing {
+			close(w.idle)
 		}
 	}
-	if len(members) == 0 {
+	return false
+}
+
+// commit ends the group and tells its members.
+func (w *writer) commit(ctx context.Context) {
+	g := &w.group
+	if !g.open {
+		return
+	}
+	if len(g.members) == 0 {
 		w.rollback(ctx)
 		return
 	}
 	if err := w.run(ctx, "COMMIT"); err != nil {
-		w.dissolve(ctx, members, commitFailure(err))
+		w.dissolve(ctx, commitFailure(err))
 		return
 	}
-	for _, t := range members {
+	for _, t := range g.members {
 		t.end <- nil
 	}
-}
-
-// next returns the caller at the head of the queue if one is there and the
-// group may still grow.
-func (w *writer) next(until time.Time, size int) *turn {
-	if size >= groupSize || time.Now().After(until) {
-		return nil
-	}
-	select {
-	case t := <-w.queue:
-		return t
-	default:
-		return nil
-	}
-}
-
-// serve gives one caller its turn. kept tells that its change is part of the
-// group; intact, that the group's transaction still stands.
-func (w *writer) serve(ctx context.Context, t *turn) (kept, intact bool) {
-	if err := w.run(ctx, "SAVEPOINT turn"); err != nil {
-		t.end <- translate(err)
-		return false, false
-	}
-	select {
-	case t.start <- struct{}{}:
-	case <-t.ctx.Done():
-		return false, w.undo(ctx)
-	}
-	if err := <-t.ran; err != nil {
-		intact := w.undo(ctx)
-		t.end <- err
-		return false, intact
-	}
-	if err := w.run(ctx, "RELEASE turn"); err != nil {
-		t.end <- translate(err)
-		return false, false
-	}
-	return true, true
-}
-
-// undo takes back what one caller did. It fails where SQLite had to roll back
-// everything, as it does when the disk is full.
-func (w *writer) undo(ctx context.Context) bool {
-	return w.run(ctx, "ROLLBACK TO turn") == nil && w.run(ctx, "RELEASE turn") == nil
+	*g = group{members: g.members[:0]}
 }
 
 // dissolve tells the members of a group whose transaction is lost.
-func (w *writer) dissolve(ctx context.Context, members []*turn, err error) {
+func (w *writer) dissolve(ctx context.Context, err error) {
+	members := w.group.members
+	w.group.members = nil
 	w.rollback(ctx)
 	for _, t := range members {
 		t.end <- fault.Unavailable("The change could not be stored. Check the disk of the data folder, then try again.").Because(err)
@@ -236,12 +306,15 @@ func (w *writer) begin(ctx context.Context) error {
 		w.rollback(ctx)
 		return translate(err)
 	}
+	w.group.open, w.group.until = true, time.Now().Add(groupTime)
 	return nil
 }
 
 // rollback ends whatever is open. A connection on which something stays open
 // is thrown away.
 func (w *writer) rollback(ctx context.Context) {
+	w.group = group{members: w.group.members[:0]}
+	clear(w.known)
 	_ = w.run(ctx, "ROLLBACK") // fails where SQLite has rolled back already
 	if w.run(ctx, "BEGIN") == nil && w.run(ctx, "ROLLBACK") == nil {
 		return
