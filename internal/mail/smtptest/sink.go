@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -38,7 +39,8 @@ type SinkConfig struct {
 	Mechanisms []string
 	// Login and Password are who may sign in.
 	Login, Password string
-	// Announce are further lines of the reply to EHLO.
+	// Announce are further lines of the reply to EHLO. BDAT is obeyed whether
+	// CHUNKING is among them or not.
 	Announce []string
 	// Lax takes "." between bare line feeds for the end of a letter, as some
 	// servers did.
@@ -195,6 +197,8 @@ func (c *session) obey(line string) error {
 		return c.envelope(verb, line, rest)
 	case "DATA":
 		return c.data(line)
+	case "BDAT":
+		return c.chunk(line, strings.Fields(rest))
 	case "HELO", "RSET", "NOOP":
 		c.mail = false
 		return c.answer(verb, line, "250 2.0.0 ok")
@@ -283,7 +287,33 @@ func (c *session) data(line string) error {
 	if err != nil {
 		return err
 	}
-	c.mail, c.next.Data = false, data
+	c.next.Data = data
+	return c.whole()
+}
+
+// chunk takes a chunk (RFC 3030), whose octets come whatever the answer is.
+func (c *session) chunk(line string, words []string) error {
+	size := 0
+	if len(words) > 0 {
+		size, _ = strconv.Atoi(words[0])
+	}
+	chunk := make([]byte, size)
+	if _, err := io.ReadFull(c.r, chunk); err != nil {
+		return err
+	}
+	if !c.mail || len(c.next.To) == 0 {
+		return c.answer("BDAT", line, "503 5.5.1 RCPT first")
+	}
+	c.next.Data = append(c.next.Data, chunk...)
+	if len(words) < 2 {
+		return c.answer("BDAT", line, "250 2.0.0 go on")
+	}
+	return c.whole()
+}
+
+// whole answers a letter that has come whole.
+func (c *session) whole() error {
+	c.mail = false
 	other := c.asked("CONTENT", "")
 	if other == "" || other == Hangup || strings.HasPrefix(other, "2") {
 		c.sink.keep(c.next)
