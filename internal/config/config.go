@@ -53,6 +53,18 @@ type Config struct {
 	LogLevel, LogFormat string
 	// DenyMailTo are networks that no mail server may be in.
 	DenyMailTo []netip.Prefix
+	// MailProxy is the proxy on the way to mail servers; empty is none. It may
+	// hold a password. MailNoProxy are hosts that are reached without it.
+	MailProxy   secret.Value
+	MailNoProxy []string
+	// MailSource are the addresses that connections to mail servers leave from,
+	// at most one of each family; none leaves it to the system.
+	MailSource []string
+	// MailClientCertificate and MailClientKey are the files of the certificate
+	// that mail servers are shown where they ask for one, which those in
+	// MailClientHosts may, or any where it is empty.
+	MailClientCertificate, MailClientKey string
+	MailClientHosts                      []string
 	// OAuthAuthorities are further hosts, as "host" or "host:port", that
 	// client secrets and tokens may be sent to.
 	OAuthAuthorities []string
@@ -87,7 +99,13 @@ type values struct {
 	LogFormat      string   `yaml:"log_format"`
 	DenyMailTo     []string `yaml:"deny_mail_to"`
 	Mail           struct {
-		OAuth struct {
+		Proxy             string   `yaml:"proxy"`
+		NoProxy           []string `yaml:"no_proxy"`
+		Source            []string `yaml:"source"`
+		ClientCertificate string   `yaml:"client_certificate"`
+		ClientKey         string   `yaml:"client_key"`
+		ClientHosts       []string `yaml:"client_hosts"`
+		OAuth             struct {
 			Authorities []string `yaml:"authorities"`
 			Proxy       string   `yaml:"proxy"`
 		} `yaml:"oauth"`
@@ -202,6 +220,18 @@ func environment(environ []string) (values, error) {
 			v.LogFormat = value
 		case "DENY_MAIL_TO":
 			v.DenyMailTo = list(value)
+		case "MAIL_PROXY":
+			v.Mail.Proxy = value
+		case "MAIL_NO_PROXY":
+			v.Mail.NoProxy = list(value)
+		case "MAIL_SOURCE":
+			v.Mail.Source = list(value)
+		case "MAIL_CLIENT_CERTIFICATE":
+			v.Mail.ClientCertificate = value
+		case "MAIL_CLIENT_KEY":
+			v.Mail.ClientKey = value
+		case "MAIL_CLIENT_HOSTS":
+			v.Mail.ClientHosts = list(value)
 		case "MAIL_OAUTH_AUTHORITIES":
 			v.Mail.OAuth.Authorities = list(value)
 		case "MAIL_OAUTH_PROXY":
@@ -249,6 +279,9 @@ func (v *values) override(o values) {
 		{&v.RootKey, o.RootKey},
 		{&v.LogLevel, o.LogLevel},
 		{&v.LogFormat, o.LogFormat},
+		{&v.Mail.Proxy, o.Mail.Proxy},
+		{&v.Mail.ClientCertificate, o.Mail.ClientCertificate},
+		{&v.Mail.ClientKey, o.Mail.ClientKey},
 		{&v.Mail.OAuth.Proxy, o.Mail.OAuth.Proxy},
 		{&v.Alerts.Webhook, o.Alerts.Webhook},
 		{&v.Alerts.Key, o.Alerts.Key},
@@ -263,8 +296,18 @@ func (v *values) override(o values) {
 	if o.DenyMailTo != nil {
 		v.DenyMailTo = o.DenyMailTo
 	}
-	if o.Mail.OAuth.Authorities != nil {
-		v.Mail.OAuth.Authorities = o.Mail.OAuth.Authorities
+	for _, l := range []struct {
+		to   *[]string
+		from []string
+	}{
+		{&v.Mail.NoProxy, o.Mail.NoProxy},
+		{&v.Mail.Source, o.Mail.Source},
+		{&v.Mail.ClientHosts, o.Mail.ClientHosts},
+		{&v.Mail.OAuth.Authorities, o.Mail.OAuth.Authorities},
+	} {
+		if l.from != nil {
+			*l.to = l.from
+		}
 	}
 }
 
@@ -274,6 +317,8 @@ func (v values) config() (Config, error) {
 		DataDir: v.Data, Listen: v.Listen, Database: secret.New(v.Database), TLSCert: v.TLSCert, TLSKey: v.TLSKey,
 		RootKey: first(v.RootKey, filepath.Join(v.Data, "root.key")), LogLevel: v.LogLevel, LogFormat: v.LogFormat,
 		MetricsListen: offOr(v.Metrics), CaptureListen: offOr(v.Capture),
+		MailProxy: secret.New(offOr(v.Mail.Proxy)), MailNoProxy: v.Mail.NoProxy, MailSource: v.Mail.Source,
+		MailClientCertificate: v.Mail.ClientCertificate, MailClientKey: v.Mail.ClientKey, MailClientHosts: v.Mail.ClientHosts,
 		OAuthAuthorities: v.Mail.OAuth.Authorities, OAuthProxy: secret.New(offOr(v.Mail.OAuth.Proxy)),
 		AlertsWebhook: secret.New(offOr(v.Alerts.Webhook)), AlertsKey: v.Alerts.Key,
 	}
@@ -287,6 +332,8 @@ func (v values) config() (Config, error) {
 	check.That(strings.Contains(" debug info warn error ", " "+v.LogLevel+" "), "log_level", "Write debug, info, warn or error.")
 	c.TrustedProxies = prefixes(&check, "trusted_proxies", v.TrustedProxies)
 	c.DenyMailTo = prefixes(&check, "deny_mail_to", v.DenyMailTo)
+	check.That((v.Mail.ClientCertificate == "") == (v.Mail.ClientKey == ""), "mail.client_certificate", "Give certificate and key together, or neither.")
+	check.That(len(v.Mail.ClientHosts) == 0 || v.Mail.ClientCertificate != "", "mail.client_hosts", "These are the hosts that a client certificate is for. Give the certificate too.")
 	v.checkOutgoing(&check, c)
 	return c, check.Err()
 }

@@ -2,6 +2,7 @@ package mail
 
 import (
 	"context"
+	"time"
 
 	"github.com/sealpost/sealpost/internal/actor"
 	"github.com/sealpost/sealpost/internal/mail/record"
@@ -56,7 +57,11 @@ func (s *Service) Health(ctx context.Context, by actor.Actor) (Health, error) {
 		return h, err
 	}
 	h.FromAuthority = h.Profile.Auth == AuthOAuth && s.table.OfGrant(h.Profile.Problem)
-	h.Ends = h.Profile.Ends(anchors, h.OAuth.RefreshAt)
+	var own time.Time
+	if s.showsTo(h.Profile) {
+		own = s.shows.Ends()
+	}
+	h.Ends = h.Profile.Ends(anchors, h.OAuth.RefreshAt, own)
 	h.Notes = h.Profile.Notes(h.SignedIn, h.SentToday)
 	return h, nil
 }

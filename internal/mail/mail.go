@@ -20,6 +20,7 @@ import (
 	"github.com/sealpost/sealpost/internal/mail/record"
 	"github.com/sealpost/sealpost/internal/mail/token"
 	"github.com/sealpost/sealpost/internal/mail/verdict"
+	"github.com/sealpost/sealpost/internal/mail/wire"
 	"github.com/sealpost/sealpost/internal/secret"
 	"github.com/sealpost/sealpost/internal/store"
 )
@@ -83,9 +84,14 @@ type Config struct {
 	Deny []netip.Prefix
 	// Roots vouch for servers; nil means the system's.
 	Roots *x509.CertPool
-	// Dial connects; nil means a net.Dialer. Deny holds for the connection it
-	// returns as well.
+	// Wire connects; nil means one that goes straight to the server. It must know
+	// Deny itself.
+	Wire *wire.Dialer
+	// Dial connects in place of Wire, if it is not nil. Deny holds for the
+	// connection it returns as well.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// Certificate is shown to servers that ask for one; nil means none.
+	Certificate *wire.Certificate
 	// OAuth talks to authorities, Authorities are those that it may talk to;
 	// Tokens keeps what they give. Without them only profiles that do not sign
 	// in with OAuth 2.0 can be used.
@@ -114,7 +120,9 @@ type Service struct {
 	removed func(tx *store.Tx, by actor.Actor) error
 	capture func() string
 	roots   *x509.CertPool
+	wire    *wire.Dialer
 	dial    func(ctx context.Context, network, address string) (net.Conn, error)
+	shows   *wire.Certificate
 	now     func() time.Time
 	log     *slog.Logger
 
@@ -131,7 +139,7 @@ type Service struct {
 func New(c Config) *Service {
 	s := &Service{
 		slot: c.Slot, db: c.DB, keys: c.Keys, audit: c.Audit, letters: c.Letters, gate: c.Gate, secrets: c.Secrets, capture: c.CaptureAddr,
-		prove: c.Prove, removed: c.Removed, roots: c.Roots, dial: c.Dial, now: c.Now, log: c.Log,
+		prove: c.Prove, removed: c.Removed, roots: c.Roots, wire: c.Wire, dial: c.Dial, shows: c.Certificate, now: c.Now, log: c.Log,
 		client: c.OAuth, rules: profile.Rules{Deny: c.Deny, Authorities: c.Authorities}, tokens: c.Tokens, paces: c.Pace, table: c.Table,
 	}
 	if s.slot == "" {
@@ -152,8 +160,8 @@ func New(c Config) *Service {
 	if s.rules.Deny == nil {
 		s.rules.Deny = LinkLocal()
 	}
-	if s.dial == nil {
-		s.dial = (&net.Dialer{Control: s.control}).DialContext
+	if s.wire == nil {
+		s.wire = wire.New(wire.Config{Deny: s.rules.Deny})
 	}
 	if s.now == nil {
 		s.now = time.Now

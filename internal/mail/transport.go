@@ -10,7 +10,6 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
-	"syscall"
 	"time"
 
 	"github.com/sealpost/sealpost/internal/fault"
@@ -21,6 +20,7 @@ import (
 	"github.com/sealpost/sealpost/internal/mail/token"
 	"github.com/sealpost/sealpost/internal/mail/trust"
 	"github.com/sealpost/sealpost/internal/mail/verdict"
+	"github.com/sealpost/sealpost/internal/mail/wire"
 	"github.com/sealpost/sealpost/internal/secret"
 	"github.com/sealpost/sealpost/internal/store"
 )
@@ -205,6 +205,9 @@ func (s *Service) transport(ctx context.Context, d Draft, local string, access f
 	if p.Security != smtp.None {
 		t.trust = trust.Policy{Host: p.Host, Anchors: d.Anchors, Roots: s.roots, Now: s.now}
 		t.Config.TLS = t.trust.TLSConfig()
+		if s.showsTo(p) {
+			t.Config.TLS.GetClientCertificate = s.shows.Show
+		}
 	}
 	if p.Auth == AuthNone {
 		return t, nil
@@ -224,6 +227,12 @@ func (s *Service) transport(ctx context.Context, d Draft, local string, access f
 	t.Config.Auth = &smtp.Auth{Credential: sasl.Credential{Username: c.Login, Password: c.Password}, Mechanism: p.Mechanism}
 	t.Config.AllowClearAuth = p.ClearConfirmed
 	return t, nil
+}
+
+// showsTo reports whether the server of a profile is shown a certificate of this
+// machine where it asks for one.
+func (s *Service) showsTo(p Profile) bool {
+	return s.shows != nil && p.Kind != KindCapture && p.OAuth.Via != ViaGraph && p.Security != smtp.None && s.shows.For(p.Host)
 }
 
 // toCapture points the transport at the capture mailbox.
@@ -288,23 +297,21 @@ func (s *Service) localName(tx *store.Tx, p Profile) string {
 // dialAllowed connects unless the operator forbade the address that the name
 // leads to.
 func (s *Service) dialAllowed(ctx context.Context, network, address string) (net.Conn, error) {
+	if s.dial == nil {
+		conn, err := s.wire.DialContext(ctx, network, address)
+		if errors.Is(err, wire.ErrDenied) {
+			err = errAddress()
+		}
+		return conn, err
+	}
 	conn, err := s.dial(ctx, network, address)
 	if err != nil {
 		return nil, err
 	}
-	if remote, err := netip.ParseAddrPort(conn.RemoteAddr().String()); err == nil && profile.Denied(s.rules.Deny, remote.Addr()) {
+	if remote, err := netip.ParseAddrPort(conn.RemoteAddr().String()); err == nil && wire.Denied(s.rules.Deny, remote.Addr()) {
 		return nil, errors.Join(errAddress(), conn.Close())
 	}
 	return conn, nil
-}
-
-// control is asked by the dialer before it connects to an address.
-func (s *Service) control(_, address string, _ syscall.RawConn) error {
-	remote, err := netip.ParseAddrPort(address)
-	if err != nil || profile.Denied(s.rules.Deny, remote.Addr()) {
-		return errAddress()
-	}
-	return nil
 }
 
 func errAddress() error {

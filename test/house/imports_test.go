@@ -57,7 +57,7 @@ var table = map[string]room{
 	"internal/mail/verdict": {4, "internal/mail/smtp internal/mail/sasl internal/mail/trust internal/mail/oauth", "one table says what a failure means"},
 	"internal/mail/graph":   {4, "internal/mail/smtp internal/secret internal/fault", "another wire for the same letters"},
 	"internal/mail/token":   {4, "internal/mail/oauth internal/store internal/keyring internal/failpoint ground", "tokens are kept for whoever names their place"},
-	"internal/mail/profile": {4, "internal/mail/oauth internal/mail/pace internal/mail/smtp internal/mail/sasl internal/mail/trust internal/mail/message internal/mail/verdict internal/keyring internal/audit ground", "what a profile is needs no database"},
+	"internal/mail/profile": {4, "internal/mail/oauth internal/mail/wire internal/mail/pace internal/mail/smtp internal/mail/sasl internal/mail/trust internal/mail/message internal/mail/verdict internal/keyring internal/audit ground", "what a profile is needs no database"},
 	"internal/mail/consent": {4, "internal/mail/profile internal/mail/oauth internal/store internal/keyring ground", "who is on the way back is remembered; what comes of it is decided above"},
 	"internal/mail/record":  {4, "internal/mail/profile internal/mail/smtp internal/mail/trust internal/store internal/fault", "rows of mail servers; what they mean is decided above"},
 	"internal/audit":        {4, "internal/store internal/keyring ground", "whoever writes may be audited, so audit knows nobody"},

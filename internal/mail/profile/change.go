@@ -14,6 +14,7 @@ import (
 	"github.com/sealpost/sealpost/internal/mail/sasl"
 	"github.com/sealpost/sealpost/internal/mail/smtp"
 	"github.com/sealpost/sealpost/internal/mail/trust"
+	"github.com/sealpost/sealpost/internal/mail/wire"
 	"github.com/sealpost/sealpost/internal/secret"
 )
 
@@ -223,7 +224,7 @@ func host(text string, check *fault.Check, deny []netip.Prefix) string {
 		return h
 	}
 	if a, err := netip.ParseAddr(strings.Trim(h, "[]")); err == nil {
-		check.That(a.Zone() == "" && !Denied(deny, a), "host", "Mail servers on this address are not allowed here. Use the server's name, or ask who runs Sealpost.")
+		check.That(a.Zone() == "" && !wire.Denied(deny, a), "host", "Mail servers on this address are not allowed here. Use the server's name, or ask who runs Sealpost.")
 		return a.Unmap().String()
 	}
 	ascii, err := message.DomainToASCII(h)
@@ -234,15 +235,7 @@ func host(text string, check *fault.Check, deny []netip.Prefix) string {
 }
 
 // Denied tells an address that no mail server may have.
-func Denied(deny []netip.Prefix, a netip.Addr) bool {
-	a = a.Unmap().WithZone("")
-	for _, p := range deny {
-		if p.Contains(a) {
-			return true
-		}
-	}
-	return false
-}
+func Denied(deny []netip.Prefix, a netip.Addr) bool { return wire.Denied(deny, a) }
 
 func (c Change) signIn(p *Profile, check *fault.Check) {
 	p.Auth, p.Username, p.AccountID, p.Mechanism = c.Auth, "", "", ""

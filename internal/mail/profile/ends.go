@@ -20,11 +20,14 @@ const (
 	EndClientSecret       EndKind = "client_secret"
 	EndClientCertificate  EndKind = "client_certificate"
 	EndSignIn             EndKind = "sign_in"
+	// EndOwnCertificate is the certificate that this machine shows to servers
+	// that ask for one.
+	EndOwnCertificate EndKind = "own_certificate"
 )
 
 // EndKinds returns all of them.
 func EndKinds() []EndKind {
-	return []EndKind{EndServerCertificate, EndTrustedCertificate, EndClientSecret, EndClientCertificate, EndSignIn}
+	return []EndKind{EndServerCertificate, EndTrustedCertificate, EndClientSecret, EndClientCertificate, EndSignIn, EndOwnCertificate}
 }
 
 // End is something of the mail server that ends on a day.
@@ -51,6 +54,8 @@ func (p Profile) advice(k EndKind) string {
 		return "Make a second client secret " + where + " and enter its value and its end in the mail server settings. The old one goes on working meanwhile, so that nothing stops; delete it afterwards."
 	case EndClientCertificate:
 		return "Add a second certificate " + where + " and enter it with its key in the mail server settings. The old one goes on working meanwhile, so that nothing stops; delete it afterwards."
+	case EndOwnCertificate:
+		return "Whoever runs Sealpost puts a new certificate and its key into the files that mail.client_certificate and mail.client_key name. Sealpost reads them by itself, without a restart."
 	default:
 		return "Sealpost uses the sign-in every day so that it does not end, and has not been able to for weeks. Look at what the mail server settings say, and sign in again there."
 	}
@@ -69,8 +74,9 @@ const (
 )
 
 // Ends lists what of the profile ends, the next first. RefreshAt is when the
-// sign-in of a person was last used, zero where there is none.
-func (p Profile) Ends(anchors []trust.Anchor, refreshAt time.Time) []End {
+// sign-in of a person was last used, own when the certificate ends that this
+// machine shows to the server; both are zero where there is none.
+func (p Profile) Ends(anchors []trust.Anchor, refreshAt, own time.Time) []End {
 	var out []End
 	add := func(k EndKind, what string, at time.Time) {
 		if !at.IsZero() {
@@ -99,6 +105,7 @@ func (p Profile) Ends(anchors []trust.Anchor, refreshAt time.Time) []End {
 			add(EndSignIn, "The sign-in at Google (unless it is used)", refreshAt.Add(googleIdle))
 		}
 	}
+	add(EndOwnCertificate, "The client certificate for the mail server", own)
 	slices.SortStableFunc(out, func(a, b End) int { return a.At.Compare(b.At) })
 	return out
 }

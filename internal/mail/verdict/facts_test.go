@@ -381,6 +381,10 @@ func TestConnectionsThatFail(t *testing.T) {
 		{"port refused", smtp.StageConnect, smtp.KindNetwork, dial(os.NewSyscallError("connect", syscall.ECONNREFUSED)), Retry, "587"},
 		{"no answer", smtp.StageConnect, smtp.KindTimeout, dial(os.ErrDeadlineExceeded), Retry, "firewalls"},
 		{"no route", smtp.StageConnect, smtp.KindNetwork, dial(os.NewSyscallError("connect", syscall.EHOSTUNREACH)), Retry, "tried again"},
+		{"several addresses", smtp.StageConnect, smtp.KindNetwork, told{"IPv6 ::2: no route; IPv4 192.0.2.1: connection refused", syscall.ECONNREFUSED}, Retry, "587"},
+		{"a proxy", smtp.StageConnect, smtp.KindNetwork, proxied{"answered: 403 Forbidden"}, Retry, "mail.proxy"},
+		{"wants a client certificate", smtp.StageEHLO, smtp.KindNetwork, errors.New("remote error: tls: certificate required"), Pause, "mail.client_certificate"},
+		{"does not take the client certificate", smtp.StageTLS, smtp.KindTLS, errors.New("remote error: tls: expired certificate"), Pause, "mail.client_certificate"},
 		{"greets although TLS was to come first", smtp.StageTLS, smtp.KindTLS, tls.RecordHeaderError{Msg: "first record does not look like a TLS handshake"}, Pause, "STARTTLS"},
 		{"silent: TLS was to come first", smtp.StageGreeting, smtp.KindTimeout, os.ErrDeadlineExceeded, Retry, "465"},
 		{"only TLS 1.1", smtp.StageTLS, smtp.KindTLS, errors.New("remote error: tls: protocol version not supported"), Pause, "TLS 1.2"},
@@ -395,6 +399,12 @@ func TestConnectionsThatFail(t *testing.T) {
 		{"pin changed", smtp.StageTLS, smtp.KindTLS, &tls.CertificateVerificationError{Err: refused(trust.CodePinChanged), UnverifiedCertificates: []*x509.Certificate{}}, Pause, "Do that"},
 	} {
 		got := tab.Decide(&smtp.Error{Stage: tt.stage, Kind: tt.kind, Err: tt.err}, "mail.example.org")
+		if story := (told{}); errors.As(tt.err, &story) && !strings.Contains(got.Meaning, story.text) {
+			t.Errorf("%s: the story is missing in %q", tt.what, got.Meaning)
+		}
+		if said := (proxied{}); errors.As(tt.err, &said) && !strings.Contains(got.Meaning, "The proxy on the way to the mail server "+said.text) {
+			t.Errorf("%s: what the proxy said is missing in %q", tt.what, got.Meaning)
+		}
 		if got.Act != tt.want || !strings.Contains(got.Mend, tt.mend) || got.Meaning == "" || !got.Server {
 			t.Errorf("%s: got %+v, want %s with %q", tt.what, got, tt.want, tt.mend)
 		}
@@ -430,3 +440,18 @@ func TestProviders(t *testing.T) {
 		}
 	}
 }
+
+// told is an error of several tries to connect, proxied one of a proxy.
+type told struct {
+	text string
+	err  error
+}
+
+func (e told) Error() string { return e.text }
+func (e told) Story() string { return e.text }
+func (e told) Unwrap() error { return e.err }
+
+type proxied struct{ text string }
+
+func (e proxied) Error() string     { return e.text }
+func (e proxied) ProxySaid() string { return e.text }

@@ -407,7 +407,28 @@ func policyClass(e *smtp.Error) Verdict {
 	return Verdict{Act: Pause, Meaning: "The server does not offer what the settings ask for: " + e.Text + ".", Mend: "Correct the settings.", Row: "policy"}
 }
 
+// certificateClass knows the alerts by which a server refuses the client's
+// certificate, or the want of one (RFC 8446, section 6.2). With TLS 1.3 they come
+// when the client takes the handshake for done, as if the connection broke.
+func certificateClass(e *smtp.Error) (Verdict, bool) {
+	if e.Err == nil {
+		return Verdict{}, false
+	}
+	const mend = "Ask who runs Sealpost: the settings mail.client_certificate and mail.client_key name the certificate that it shows to this server."
+	_, alert, _ := strings.Cut(e.Err.Error(), "remote error: tls: ")
+	switch alert {
+	case "certificate required":
+		return Verdict{Act: Pause, Meaning: "The server wants a client certificate and was shown none.", Mend: mend, Row: "client-certificate"}, true
+	case "bad certificate", "unsupported certificate", "revoked certificate", "expired certificate", "unknown certificate", "unknown certificate authority":
+		return Verdict{Act: Pause, Meaning: "The server does not take the client certificate that it was shown: " + alert + ".", Mend: mend, Row: "client-certificate"}, true
+	}
+	return Verdict{}, false
+}
+
 func tlsClass(e *smtp.Error) Verdict {
+	if v, ok := certificateClass(e); ok {
+		return v
+	}
 	var header tls.RecordHeaderError
 	if errors.As(e.Err, &header) {
 		return Verdict{Act: Pause, Meaning: "The server does not begin with TLS on this port.", Mend: "Choose TLS (STARTTLS), or the port for SSL, usually 465.", Row: "tls-plain-server"}
@@ -419,9 +440,18 @@ func tlsClass(e *smtp.Error) Verdict {
 }
 
 func networkClass(e *smtp.Error) Verdict {
+	if v, ok := certificateClass(e); ok {
+		return v
+	}
 	v := Verdict{Act: Retry, Server: true}
 	var dns *net.DNSError
+	var proxy interface {
+		error
+		ProxySaid() string
+	}
 	switch {
+	case errors.As(e.Err, &proxy):
+		v.Meaning, v.Mend, v.Row = "The proxy on the way to the mail server "+proxy.ProxySaid()+".", "Ask who runs Sealpost: the setting mail.proxy names the proxy.", "proxy"
 	case errors.As(e.Err, &dns) && dns.IsNotFound:
 		v.Meaning, v.Mend, v.Row = "There is no host with this name.", "Check the server name, and this machine's DNS.", "dns-not-found"
 	case errors.As(e.Err, &dns):
@@ -434,6 +464,14 @@ func networkClass(e *smtp.Error) Verdict {
 		v.Meaning, v.Mend, v.Row = "The server does not answer in time.", "Check the server name, the port, and firewalls in between.", "timeout"
 	default:
 		v.Meaning, v.Mend, v.Row = "The connection to the server broke.", "Nothing: it is tried again. If it stays so, look into the server's log.", "network"
+	}
+	// Where several addresses were tried, each has its own end.
+	var tries interface {
+		error
+		Story() string
+	}
+	if e.Stage == smtp.StageConnect && errors.As(e.Err, &tries) {
+		v.Meaning += " " + tries.Story() + "."
 	}
 	return v
 }

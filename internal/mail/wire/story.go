@@ -78,6 +78,10 @@ func (e *Error) Error() string {
 	return strings.Join(parts, "; ")
 }
 
+// Story returns what Error does, for rooms that know this package by its errors
+// alone.
+func (e *Error) Story() string { return e.Error() }
+
 // Unwrap returns the errors, those of refused connections first: they tell most.
 func (e *Error) Unwrap() []error {
 	var first, rest []error
