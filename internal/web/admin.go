@@ -20,6 +20,7 @@ func adminPlaces() []struct {
 		{"Settings", []place{
 			{"General", "/admin/settings/general", "building", "The organisation's name and logo, and the Access URL that links start with."},
 			{"Mail Server Settings", mailSettingsPath, "mail", "The server that mail leaves through, its certificates, and a test of both."},
+			{"Mail delivery", mailDeliveryPath, "journal", "How long each kind of letter is tried, and how long the journal remembers."},
 		}},
 		{"Mail", []place{
 			{"Mail journal", "/admin/mail/journal", "journal", "What was sent to whom, when, and what the mail server said."},

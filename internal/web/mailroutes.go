@@ -28,6 +28,9 @@ func mailRoutes() []route {
 		{pattern: "POST /admin/settings/mail/certificates", access: settings, handle: (*Site).addCertificates},
 		{pattern: "POST /admin/settings/mail/certificates/remove", access: settings, handle: (*Site).removeCertificate},
 
+		{pattern: "GET " + mailDeliveryPath, access: settings, handle: (*Site).mailDelivery},
+		{pattern: "POST " + mailDeliveryPath, access: settings, handle: (*Site).saveMailDelivery},
+
 		{pattern: "GET /admin/mail/journal", access: journal, handle: (*Site).journal},
 		{pattern: "GET /admin/mail/journal/rows", access: journal, handle: (*Site).journalPart},
 		{pattern: "GET /admin/mail/journal/{id}", access: journal, handle: (*Site).letter},

@@ -221,9 +221,9 @@ func (o *Outbox) Record(ctx context.Context, outcomes ...Outcome) error {
 
 // lost audits that a letter will not arrive.
 func (o *Outbox) lost(tx *store.Tx, id, action, why, reply string) error {
-	type names struct{ kind, to string }
-	n, err := store.One(tx, func(r store.Row) (n names, err error) { return n, r.Scan(&n.kind, &n.to) },
-		`SELECT kind, to_address FROM outbox_letter WHERE id = $1`, id)
+	type names struct{ kind, to, trace string }
+	n, err := store.One(tx, func(r store.Row) (n names, err error) { return n, r.Scan(&n.kind, &n.to, &n.trace) },
+		`SELECT kind, to_address, trace FROM outbox_letter WHERE id = $1`, id)
 	if err != nil {
 		return err
 	}
@@ -231,7 +231,9 @@ func (o *Outbox) lost(tx *store.Tx, id, action, why, reply string) error {
 	if reply != "" {
 		detail = append(detail, audit.Detail{Name: "server said", Value: reply})
 	}
-	return o.audit.Append(tx, actor.System("delivery"), audit.Event{
+	by := actor.System("delivery")
+	by.RequestID = n.trace // it is the end of what that request began
+	return o.audit.Append(tx, by, audit.Event{
 		Action: action, Kind: "letter", ID: id, Name: n.to, Outcome: audit.Failed, Reason: why, Detail: detail,
 	})
 }
@@ -282,6 +284,9 @@ func cancelled(tx *store.Tx, id string) (bool, error) {
 	return n > 0, err
 }
 
+// ExpireAtOnce is how many letters one call of Expire ends at most.
+const ExpireAtOnce = 500
+
 // Expire ends letters whose time is over, whether the gate is open or not,
 // audits each, and returns how many.
 func (o *Outbox) Expire(ctx context.Context) (int, error) {
@@ -289,7 +294,7 @@ func (o *Outbox) Expire(ctx context.Context) (int, error) {
 	err := o.db.Update(ctx, func(tx *store.Tx) error {
 		over, err := store.All(tx, func(r store.Row) (l ended, err error) { return l, r.Scan(&l.id, &l.cancelled) },
 			`SELECT id, expires_at = 0 FROM outbox_letter WHERE `+inQueue+` AND expires_at <= $1 AND (state IN ('queued', 'deferred', 'uncertain')
-				OR state = 'sending' AND lease_until <= $1) ORDER BY expires_at LIMIT 500`+tx.SkipLocked(), store.Micros(tx.Now()))
+				OR state = 'sending' AND lease_until <= $1) ORDER BY expires_at LIMIT `+strconv.Itoa(ExpireAtOnce)+tx.SkipLocked(), store.Micros(tx.Now()))
 		if err != nil {
 			return err
 		}
@@ -362,25 +367,6 @@ func (o *Outbox) Due(ctx context.Context, slot Slot) (n int, open bool, err erro
 	})
 	return n, open, err
 }
-
-// Retention removes letters that were done with before the given age, and the
-// content of failed ones after a week.
-func (o *Outbox) Retention(ctx context.Context, keep time.Duration) error {
-	return o.db.Update(ctx, func(tx *store.Tx) error {
-		now := tx.Now()
-		_, err := tx.Exec(`UPDATE outbox_letter SET sealed = $1 WHERE state IN ('failed', 'expired') AND changed_at < $2 AND length(sealed) > 0`,
-			[]byte{}, store.Micros(now.Add(-keepFailedContent)))
-		if err != nil {
-			return err
-		}
-		_, err = tx.Exec(`DELETE FROM outbox_letter WHERE state IN ('accepted', 'failed', 'expired', 'cancelled') AND changed_at < $1`,
-			store.Micros(now.Add(-keep)))
-		return err
-	})
-}
-
-// keepFailedContent is how long a letter that failed can be sent again.
-const keepFailedContent = 7 * 24 * time.Hour
 
 func contentOf(s stored, c sealedContent) letter.Content {
 	return letter.Content{

@@ -8,6 +8,25 @@ import (
 
 // DuePlan tells how the engine finds the letters to claim.
 func DuePlan(tx *store.Tx, routes ...Slot) (string, error) {
+	return Plan(tx, dueQuery(tx, routes, 1), store.Micros(tx.Now()))
+}
+
+// The queries whose plans are looked at.
+const (
+	OutdatedQuery = outdated
+	WipeableQuery = wipeable
+	SampleQuery   = newestEnded
+)
+
+// ListQuery is the query of a page of the journal.
+func ListQuery(tx *store.Tx, f Filter) (string, []any, error) {
+	reach, err := f.reach(tx)
+	where, args, _ := f.where(tx, map[Slot]bool{Main: true, Second: true}, reach)
+	return listQuery(where, 50), args, err
+}
+
+// Plan tells how the engine answers a query.
+func Plan(tx *store.Tx, query string, args ...any) (string, error) {
 	explain := "EXPLAIN "
 	if tx.Engine() == store.SQLite {
 		explain = "EXPLAIN QUERY PLAN "
@@ -18,6 +37,6 @@ func DuePlan(tx *store.Tx, routes ...Slot) (string, error) {
 		}
 		var id, parent, unused int
 		return step, r.Scan(&id, &parent, &unused, &step)
-	}, explain+dueQuery(tx, routes, 1), store.Micros(tx.Now()))
+	}, explain+query, args...)
 	return strings.Join(steps, "\n"), err
 }

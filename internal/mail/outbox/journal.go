@@ -40,6 +40,14 @@ type Row struct {
 	Route Slot
 	// Trace is the id of the request that caused it, or "".
 	Trace string
+	// Class is its place in line.
+	Class letter.Class
+	// Began is when its current or last attempt began; zero before the first.
+	Began time.Time
+	// Ended is when it was done with; zero while it is on its way.
+	Ended time.Time
+	// Bounce is what came back about it; most letters have none.
+	Bounce Bounce
 	// CanResend and CanCancel say what may be done with it here.
 	CanResend, CanCancel bool
 }
@@ -64,7 +72,13 @@ type Filter struct {
 	State State
 	Kind  string
 	// UserID is the recipient's.
-	UserID   string
+	UserID string
+	// Route is the slot whose server a letter should leave through.
+	Route Slot
+	// Trace is what caused the letter: see actor.NewTrace.
+	Trace string
+	// Bounced wants letters that came back.
+	Bounced  bool
 	From, To time.Time
 	// Cursor is the Next of the page before.
 	Cursor string
@@ -76,18 +90,24 @@ type Filter struct {
 type Page struct {
 	Rows []Row
 	Next string
+	// Further tells that older letters were not searched yet: Next goes on with
+	// them, whether this page is full or not.
+	Further bool
 }
 
 const rowColumns = `id, message_id, kind, user_id, to_address, to_name, subject, state, maybe_sent, merged, attempt, added_at, not_before,
-	expires_at, changed_at, stage, code, enhanced, reply, advice, queue_id, server, length(sealed), route, trace, unbegun`
+	expires_at, changed_at, stage, code, enhanced, reply, advice, queue_id, server, length(sealed), route, trace, unbegun, class, began_at,
+	ended_at, bounce`
 
 func rowScanner(open map[Slot]bool) func(store.Row) (Row, error) {
 	return func(r store.Row) (Row, error) {
 		var l Row
-		var state, route string
-		var added, due, expires, changed, sealed, unbegun int64
+		var state, route, bounce string
+		var added, due, expires, changed, sealed, unbegun, class, began, ended int64
 		err := r.Scan(&l.ID, &l.MessageID, &l.Kind, &l.To.UserID, &l.To.Address, &l.To.Name, &l.Subject, &state, &l.MaybeSent, &l.Merged,
-			&l.Attempts, &added, &due, &expires, &changed, &l.Stage, &l.Code, &l.Enhanced, &l.Reply, &l.Advice, &l.QueueID, &l.Server, &sealed, &route, &l.Trace, &unbegun)
+			&l.Attempts, &added, &due, &expires, &changed, &l.Stage, &l.Code, &l.Enhanced, &l.Reply, &l.Advice, &l.QueueID, &l.Server, &sealed, &route, &l.Trace, &unbegun,
+			&class, &began, &ended, &bounce)
+		l.Class, l.Began, l.Ended, l.Bounce = letter.Class(class), store.FromMicros(began), store.FromMicros(ended), bounceOf(bounce)
 		l.Route, l.Attempts = Slot(route), l.Attempts-unbegun
 		l.State = State(state)
 		l.Added, l.Due, l.Expires, l.Changed = store.FromMicros(added), store.FromMicros(due), store.FromMicros(expires), store.FromMicros(changed)
@@ -117,13 +137,16 @@ func (o *Outbox) List(ctx context.Context, by actor.Actor, f Filter) (Page, erro
 		if err != nil {
 			return err
 		}
-		where, args, none := f.where(tx, open)
+		reach, err := f.reach(tx)
+		if err != nil {
+			return err
+		}
+		where, args, none := f.where(tx, open, reach)
 		if none {
 			page = Page{}
 			return nil
 		}
-		rows, err := store.All(tx, rowScanner(open), fmt.Sprintf(
-			`SELECT %s FROM outbox_letter%s ORDER BY id DESC LIMIT %d`, rowColumns, where, f.Limit+1), args...)
+		rows, err := store.All(tx, rowScanner(open), listQuery(where, f.Limit+1), args...)
 		if err != nil {
 			return err
 		}
@@ -131,14 +154,65 @@ func (o *Outbox) List(ctx context.Context, by actor.Actor, f Filter) (Page, erro
 		if len(rows) > f.Limit {
 			page.Rows = rows[:f.Limit]
 			page.Next = page.Rows[f.Limit-1].ID
+		} else if reach.floor != "" {
+			page.Next, page.Further = reach.floor, true
 		}
 		return nil
 	})
 	return page, err
 }
 
+const (
+	// shortQueue is how many letters may wait to be looked at one by one.
+	shortQueue = 10_000
+	// searched is how many letters a page of a search for text looks at.
+	searched = 100_000
+)
+
+// reach is how far a page looks, so that it costs about the same however many
+// letters there are.
+type reach struct {
+	// queue tells that few letters wait: those are looked at instead of all.
+	queue bool
+	// floor is the id of the oldest letter that is searched for text, "" where
+	// that is all of them.
+	floor string
+}
+
+func (f Filter) reach(tx *store.Tx) (reach, error) {
+	var r reach
+	switch f.State {
+	case Waiting, Held, Queued, Deferred, Uncertain, Sending:
+		n, err := store.One(tx, func(r store.Row) (n int, err error) { return n, r.Scan(&n) },
+			`SELECT COUNT(*) FROM (SELECT 1 FROM outbox_letter WHERE `+inQueue+` LIMIT $1) AS line`, int64(shortQueue+1))
+		if err != nil {
+			return r, err
+		}
+		r.queue = n <= shortQueue
+	}
+	if strings.TrimSpace(f.Text) == "" || f.Trace != "" {
+		return r, nil
+	}
+	cursor := f.Cursor
+	if cursor == "" {
+		cursor = "~" // behind every id
+	}
+	err := tx.Each(func(row store.Row) error { return row.Scan(&r.floor) },
+		`SELECT id FROM outbox_letter WHERE id < $1 ORDER BY id DESC LIMIT 1 OFFSET $2`, cursor, int64(searched-1))
+	return r, err
+}
+
+// lost is the condition of the index of letters that did not arrive, word for
+// word.
+const lost = `state IN ('failed', 'expired', 'cancelled')`
+
+// listQuery finds n letters, the newest first.
+func listQuery(where string, n int) string {
+	return fmt.Sprintf(`SELECT %s FROM outbox_letter%s ORDER BY id DESC LIMIT %d`, rowColumns, where, n)
+}
+
 // where returns the condition of f; none tells that nothing can fit.
-func (f Filter) where(tx *store.Tx, open map[Slot]bool) (where string, args []any, none bool) {
+func (f Filter) where(tx *store.Tx, open map[Slot]bool, reach reach) (where string, args []any, none bool) {
 	var conds []string
 	add := func(cond string, arg any) {
 		args = append(args, arg)
@@ -160,6 +234,10 @@ func (f Filter) where(tx *store.Tx, open map[Slot]bool) (where string, args []an
 		}
 		add("state = $%d", string(f.State))
 		conds = append(conds, "route IN ("+strings.Join(routesOf(open, true), ", ")+")")
+	case Failed, Expired, Cancelled:
+		// The index is of these three.
+		conds = append(conds, lost)
+		add("state = $%d", string(f.State))
 	default:
 		add("state = $%d", string(f.State))
 	}
@@ -168,6 +246,23 @@ func (f Filter) where(tx *store.Tx, open map[Slot]bool) (where string, args []an
 	}
 	if f.UserID != "" {
 		add("user_id = $%d", f.UserID)
+	}
+	if f.Route != "" {
+		add("route = $%d", string(f.Route))
+	}
+	if f.Trace != "" {
+		// The index is of letters that have one.
+		conds = append(conds, "trace <> ''")
+		add("trace = $%d", f.Trace)
+	}
+	if f.Bounced {
+		conds = append(conds, "id IN (SELECT id FROM outbox_letter WHERE bounced_at > 0)")
+	}
+	if reach.queue {
+		conds = append(conds, "id IN (SELECT id FROM outbox_letter WHERE "+inQueue+")")
+	}
+	if reach.floor != "" {
+		add("id >= $%d", reach.floor)
 	}
 	if !f.From.IsZero() {
 		add("added_at >= $%d", store.Micros(f.From))
@@ -293,9 +388,13 @@ func (o *Outbox) Resend(ctx context.Context, by actor.Actor, id string) error {
 			return fault.Conflict("This letter holds a one-time link. Make a new one on the user's page.")
 		}
 		now := tx.Now()
+		life, err := lifetime(tx, info)
+		if err != nil {
+			return err
+		}
 		n, err := tx.Exec(`UPDATE outbox_letter SET state = 'queued', not_before = $1, expires_at = $2, changed_at = $1, ended_at = 0, advice = ''
 			WHERE id = $3 AND state IN ('failed', 'expired') AND length(sealed) > 0`,
-			store.Micros(now), store.Micros(now.Add(info.Lifetime)), id)
+			store.Micros(now), store.Micros(now.Add(life)), id)
 		if err != nil {
 			return err
 		}
@@ -307,32 +406,7 @@ func (o *Outbox) Resend(ctx context.Context, by actor.Actor, id string) error {
 	})
 }
 
-// Counts are the numbers of the journal.
-type Counts struct {
-	Waiting int
-	// Oldest is when the oldest waiting letter was added; zero without one.
-	Oldest                             time.Time
-	Accepted24h, Delayed24h, Failed24h int
-}
-
-// Counts returns what waits and what became of letters in the last 24 hours.
-func (o *Outbox) Counts(tx *store.Tx) (Counts, error) {
-	since := store.Micros(tx.Now().Add(-24 * time.Hour))
-	return store.One(tx, func(r store.Row) (Counts, error) {
-		var c Counts
-		var oldest int64
-		err := r.Scan(&c.Waiting, &oldest, &c.Accepted24h, &c.Delayed24h, &c.Failed24h)
-		c.Oldest = store.FromMicros(oldest)
-		return c, err
-	}, `SELECT
-		(SELECT COUNT(*) FROM outbox_letter WHERE `+inQueue+`),
-		(SELECT COALESCE(MIN(added_at), 0) FROM outbox_letter WHERE `+inQueue+`),
-		(SELECT COUNT(*) FROM outbox_letter WHERE state = 'accepted' AND changed_at >= $1),
-		(SELECT COUNT(*) FROM outbox_letter WHERE state IN ('deferred', 'uncertain') AND changed_at >= $1),
-		(SELECT COUNT(*) FROM outbox_letter WHERE state IN ('failed', 'expired') AND changed_at >= $1)`, since)
-}
-
-// Day counts the letters that reached their end, or were put off, in 24 hours.
+// Day counts the letters that reached their end in 24 hours.
 type Day struct {
 	// Start is midnight UTC.
 	Start                     time.Time
@@ -361,11 +435,11 @@ func (o *Outbox) Days(ctx context.Context, by actor.Actor, n int) ([]Day, error)
 				days[day].Accepted, days[day].Delayed, days[day].Failed = accepted, delayed, failed
 			}
 			return nil
-		}, `SELECT (changed_at - $1) / 86400000000 AS day,
+		}, `SELECT (ended_at - $1) / 86400000000 AS day,
 				SUM(CASE WHEN state = 'accepted' AND attempt - unbegun = 1 THEN 1 ELSE 0 END),
-				SUM(CASE WHEN state = 'accepted' AND attempt - unbegun > 1 OR state IN ('deferred', 'uncertain') THEN 1 ELSE 0 END),
+				SUM(CASE WHEN state = 'accepted' AND attempt - unbegun > 1 THEN 1 ELSE 0 END),
 				SUM(CASE WHEN state IN ('failed', 'expired') THEN 1 ELSE 0 END)
-			FROM outbox_letter WHERE changed_at >= $1 GROUP BY 1`, store.Micros(first))
+			FROM outbox_letter WHERE ended_at > 0 AND ended_at >= $1 GROUP BY 1`, store.Micros(first))
 	})
 	return days, err
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/sealpost/sealpost/internal/actor"
 	"github.com/sealpost/sealpost/internal/fault"
 	"github.com/sealpost/sealpost/internal/mail/letter"
 	"github.com/sealpost/sealpost/internal/mail/message"
@@ -39,10 +40,10 @@ func (o *Outbox) Note(ctx context.Context, s Sent) error {
 	return o.db.Update(ctx, func(tx *store.Tx) error {
 		began := tx.Now().Add(-s.Took)
 		row := stored{
-			id: store.NewID(), messageID: s.MessageID, kind: info.Key, class: info.Class, to: s.To, address: addr.Spec(),
-			subject: s.Subject, sealed: []byte{}, notBefore: began, expires: began.Add(info.Lifetime), route: Main,
+			id: store.NewID(), messageID: s.MessageID, to: s.To, address: addr.Spec(),
+			subject: s.Subject, sealed: []byte{}, notBefore: began, route: Main, trace: actor.Trace(tx.Context()),
 		}
-		if err := insertLetter(tx, row); err != nil {
+		if err := insertLetter(tx, info, row); err != nil {
 			return err
 		}
 		if err := beginNoted(tx, row.id, began, s.MaybeSent); err != nil {

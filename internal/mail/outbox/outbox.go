@@ -7,6 +7,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/sealpost/sealpost/internal/actor"
 	"github.com/sealpost/sealpost/internal/audit"
 	"github.com/sealpost/sealpost/internal/fault"
 	"github.com/sealpost/sealpost/internal/keyring"
@@ -148,10 +149,9 @@ func (o *Outbox) Add(tx *store.Tx, to Recipient, l letter.Letter) (string, error
 	if err != nil {
 		return "", fault.Internal(err)
 	}
-	if err := insertLetter(tx, stored{
-		id: id, messageID: messageID, kind: info.Key, class: info.Class, to: to, address: addr.Spec(),
-		subject: content.Subject, sealed: sealed, notBefore: notBefore, expires: notBefore.Add(info.Lifetime),
-		route: route,
+	if err := insertLetter(tx, info, stored{
+		id: id, messageID: messageID, to: to, address: addr.Spec(), subject: content.Subject, sealed: sealed, notBefore: notBefore,
+		route: route, trace: actor.Trace(tx.Context()),
 	}); err != nil {
 		return "", err
 	}

@@ -230,7 +230,7 @@ func TestContentIsDestroyedAtTheEnd(t *testing.T) {
 			}
 		}
 		r.clock.Advance(8 * 24 * time.Hour)
-		r.must(r.box.Retention(r.t.Context(), 90*24*time.Hour))
+		r.forget()
 		page, err := r.box.List(r.t.Context(), admin, outbox.Filter{})
 		r.must(err)
 		for _, row := range page.Rows {

@@ -45,12 +45,15 @@ func scanStored(r store.Row) (stored, error) {
 	return s, err
 }
 
-func insertLetter(tx *store.Tx, s stored) error {
+// insertLetter adds a letter of a kind, to be tried for as long as was chosen for
+// the kind, else for as long as is usual.
+func insertLetter(tx *store.Tx, k letter.KindInfo, s stored) error {
 	now := store.Micros(tx.Now())
 	_, err := tx.Exec(`INSERT INTO outbox_letter (`+storedColumns+`, lease_until, changed_at, stage, code, enhanced, reply, advice, queue_id, server)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, '', 'queued', false, 0, $10, $11, $12, 0, $13, $14, 0, 0, 0, $10, '', 0, '', '', '', '', '')`,
-		s.id, s.messageID, s.kind, int64(s.class), s.to.UserID, s.address, s.to.Name, s.subject, s.sealed,
-		now, store.Micros(s.notBefore), store.Micros(s.expires), string(s.route), s.trace)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, '', 'queued', false, 0, $10, $11,
+			CAST($11 AS BIGINT) + COALESCE((SELECT life FROM outbox_lifetime WHERE kind = $3 AND life BETWEEN $12 AND $13), CAST($14 AS BIGINT)), 0, $15, $16, 0, 0, 0, $10, '', 0, '', '', '', '', '')`,
+		s.id, s.messageID, k.Key, int64(k.Class), s.to.UserID, s.address, s.to.Name, s.subject, s.sealed, now, store.Micros(s.notBefore),
+		k.Shortest.Microseconds(), k.Longest.Microseconds(), k.Lifetime.Microseconds(), string(s.route), s.trace)
 	return err
 }
 
