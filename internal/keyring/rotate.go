@@ -194,7 +194,11 @@ func (k *Keyring) rewrap(tx *store.Tx, p Place, sealed []byte, newest map[string
 	if e.id.version == newest[e.id.purpose] {
 		return nil, nil
 	}
-	dataKey, err := k.unwrap(tx, p, e)
+	old, err := k.find(tx, e.id)
+	if err != nil {
+		return nil, err
+	}
+	dataKey, err := e.unwrap(old, p)
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package keyring
 
 import (
+	"context"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/binary"
@@ -53,13 +54,19 @@ type envelope struct {
 
 const (
 	formatOne      = 1
-	wrappedKeySize = 12 + keySize + 16
+	nonceSize      = 12
+	tagSize        = 16
+	wrappedKeySize = nonceSize + keySize + tagSize
 )
 
-func (e envelope) bytes() []byte {
-	b := append([]byte{formatOne, byte(len(e.id.purpose))}, e.id.purpose...)
-	b = binary.BigEndian.AppendUint64(b, uint64(e.id.version))
-	return slices.Concat(b, e.dataKey, e.value)
+func (e envelope) bytes() []byte { return slices.Concat(header(e.id, 0), e.dataKey, e.value) }
+
+// header returns what stands before the wrapped data key, with room for so many
+// bytes behind it.
+func header(id keyID, room int) []byte {
+	b := make([]byte, 0, 2+len(id.purpose)+8+room)
+	b = append(append(b, formatOne, byte(len(id.purpose))), id.purpose...)
+	return binary.BigEndian.AppendUint64(b, uint64(id.version))
 }
 
 // parseHeader reads which key a sealed value needs.
@@ -109,7 +116,7 @@ func (k *Keyring) Seal(tx *store.Tx, purpose string, p Place, v secret.Value) ([
 	if len(plain) > LongestValue {
 		return nil, fault.Invalid("value", "The value is too long to be kept.")
 	}
-	version, err := newestVersion(tx, purpose, tx.ForShare())
+	version, err := store.Kept(tx, newestKept+purpose, func() (int64, error) { return newestVersion(tx, purpose, tx.ForShare()) })
 	if err != nil {
 		return nil, err
 	}
@@ -118,55 +125,76 @@ func (k *Keyring) Seal(tx *store.Tx, purpose string, p Place, v secret.Value) ([
 	if err != nil {
 		return nil, err
 	}
-	dataKey, err := k.randomBytes(keySize)
+	// All that is random about the value in one go: its key and two nonces.
+	random, err := k.randomBytes(keySize + 2*nonceSize)
 	if err != nil {
 		return nil, err
 	}
-	e := envelope{id: id}
-	if e.value, err = k.encrypt(newAEAD(dataKey), []byte(plain), valueContext(purpose, p)); err != nil {
-		return nil, err
-	}
-	if e.dataKey, err = k.encrypt(wrapping.wrap, dataKey, dataKeyContext(id, p)); err != nil {
-		return nil, err
-	}
-	return e.bytes(), nil
+	dataKey, nonces := random[:keySize], random[keySize:]
+	b := append(header(id, wrappedKeySize+nonceSize+len(plain)+tagSize), nonces[:nonceSize]...)
+	b = wrapping.wrap.Seal(b, nonces[:nonceSize], dataKey, dataKeyContext(id, p))
+	b = append(b, nonces[nonceSize:]...)
+	return newAEAD(dataKey).Seal(b, nonces[nonceSize:], []byte(plain), valueContext(purpose, p)), nil
 }
 
 // Open decrypts what Seal made for the same place. The error wraps
 // [ErrSealed] when the value does not open there.
 func (k *Keyring) Open(tx *store.Tx, p Place, sealed []byte) (secret.Value, error) {
-	plain, err := k.open(tx, p, sealed)
-	if errors.Is(err, ErrSealed) || errors.Is(err, errNoKey) {
-		where := fmt.Errorf("%w: %s.%s of %s, version %d", ErrSealed, p.Table, p.Column, p.Row, p.Version)
-		return secret.Value{}, (&fault.Error{
-			Kind:     fault.KindInternal,
-			Sentence: "A stored secret cannot be opened: it was changed in the database, or is meant for something else.",
-		}).Because(where)
+	e, err := parse(sealed)
+	if err != nil {
+		return secret.Value{}, notHere(p)
+	}
+	wrapping, err := k.find(tx, e.id)
+	if errors.Is(err, errNoKey) {
+		return secret.Value{}, notHere(p)
 	}
 	if err != nil {
 		return secret.Value{}, err
 	}
+	return e.open(wrapping, p)
+}
+
+// OpenApart is Open for a value that was read in a transaction that has ended,
+// so that nobody waits for the deciphering. It asks the database only for a key
+// that it does not know yet. A value that was wrapped anew meanwhile, and whose
+// old key is gone, does not open: whoever gets [ErrSealed] reads it once more
+// and calls Open before it believes that.
+func (k *Keyring) OpenApart(ctx context.Context, p Place, sealed []byte) (v secret.Value, err error) {
+	if e, err := parse(sealed); err == nil {
+		if wrapping := k.known(e.id); wrapping != nil {
+			return e.open(wrapping, p)
+		}
+	}
+	err = k.db.View(ctx, func(tx *store.Tx) (err error) {
+		v, err = k.Open(tx, p, sealed)
+		return err
+	})
+	return v, err
+}
+
+func (e envelope) open(wrapping *key, p Place) (secret.Value, error) {
+	dataKey, err := e.unwrap(wrapping, p)
+	if err != nil {
+		return secret.Value{}, notHere(p)
+	}
+	plain, err := decrypt(newAEAD(dataKey), e.value, valueContext(e.id.purpose, p))
+	if err != nil {
+		return secret.Value{}, notHere(p)
+	}
 	return secret.FromBytes(plain), nil
 }
 
-func (k *Keyring) open(tx *store.Tx, p Place, sealed []byte) ([]byte, error) {
-	e, err := parse(sealed)
-	if err != nil {
-		return nil, err
-	}
-	dataKey, err := k.unwrap(tx, p, e)
-	if err != nil {
-		return nil, err
-	}
-	return decrypt(newAEAD(dataKey), e.value, valueContext(e.id.purpose, p))
+func (e envelope) unwrap(wrapping *key, p Place) ([]byte, error) {
+	return decrypt(wrapping.wrap, e.dataKey, dataKeyContext(e.id, p))
 }
 
-func (k *Keyring) unwrap(tx *store.Tx, p Place, e envelope) ([]byte, error) {
-	wrapping, err := k.find(tx, e.id)
-	if err != nil {
-		return nil, err
-	}
-	return decrypt(wrapping.wrap, e.dataKey, dataKeyContext(e.id, p))
+// notHere is the error of a value that does not open where it stands.
+func notHere(p Place) error {
+	where := fmt.Errorf("%w: %s.%s of %s, version %d", ErrSealed, p.Table, p.Column, p.Row, p.Version)
+	return (&fault.Error{
+		Kind:     fault.KindInternal,
+		Sentence: "A stored secret cannot be opened: it was changed in the database, or is meant for something else.",
+	}).Because(where)
 }
 
 // MAC returns the HMAC-SHA-256 of data under the purpose's MAC key of the
@@ -211,7 +239,11 @@ func (k *Keyring) newestMAC(tx *store.Tx, name string) (int64, error) {
 
 // packFields joins fields so that no two lists of fields give the same bytes.
 func packFields(fields ...[]byte) []byte {
-	var b []byte
+	size := 0
+	for _, f := range fields {
+		size += 8 + len(f)
+	}
+	b := make([]byte, 0, size)
 	for _, f := range fields {
 		b = binary.BigEndian.AppendUint64(b, uint64(len(f)))
 		b = append(b, f...)

@@ -247,3 +247,35 @@ func TestWhatIsNotSealed(t *testing.T) {
 		}
 	})
 }
+
+// TestOpenApart opens values without their transaction, also one whose key was
+// made since by another node, and none that does not belong.
+func TestOpenApart(t *testing.T) {
+	each(t, func(r *rig) {
+		_, other := r.node()
+		r.must(put(r.ctx(), r.db, r.keys, keyring.PurposeVault, "a", 1, "first"))
+		if _, err := r.keys.Rotate(r.ctx(), operator, []keyring.Column{column}, nil); err != nil {
+			t.Fatal(err)
+		}
+		r.must(put(r.ctx(), r.db, r.keys, keyring.PurposeVault, "b", 1, "second"))
+		for row, want := range map[string]string{"a": "first", "b": "second"} {
+			var sealed []byte
+			r.must(r.db.View(r.ctx(), func(tx *store.Tx) (err error) {
+				sealed, err = store.One(tx, func(row store.Row) (b []byte, err error) { return b, row.Scan(&b) },
+					`SELECT sealed FROM safe WHERE id = $1`, row)
+				return err
+			}))
+			for name, k := range map[string]*keyring.Keyring{"same": r.keys, "other": other} {
+				if v, err := k.OpenApart(r.ctx(), place(row, 1), sealed); err != nil || v.Reveal() != want {
+					t.Errorf("%s by the %s node: %q, %v", row, name, v.Reveal(), err)
+				}
+				if _, err := k.OpenApart(r.ctx(), place(row, 2), sealed); !errors.Is(err, keyring.ErrSealed) {
+					t.Errorf("%s opens elsewhere: %v", row, err)
+				}
+			}
+		}
+		if _, err := r.keys.OpenApart(r.ctx(), place("a", 1), []byte("x")); !errors.Is(err, keyring.ErrSealed) {
+			t.Errorf("what is no sealed value opens: %v", err)
+		}
+	})
+}

@@ -39,7 +39,12 @@ func selectKeys(tx *store.Tx) ([]keyRow, error) {
 	}, `SELECT purpose, version, sealed, created_at, retired_at FROM keyring_key ORDER BY purpose, version`)
 }
 
+// newestKept and a purpose name the newest version of its sealing key among what
+// a transaction keeps.
+const newestKept = "keyring newest "
+
 func insertKey(tx *store.Tx, id keyID, sealed []byte) error {
+	tx.Forget(newestKept + id.purpose)
 	_, err := tx.Exec(`INSERT INTO keyring_key (purpose, version, sealed, created_at, retired_at)
 		VALUES ($1, $2, $3, $4, 0) ON CONFLICT (purpose, version) DO NOTHING`,
 		id.purpose, id.version, sealed, store.Micros(tx.Now()))
@@ -67,6 +72,7 @@ func lockKeys(tx *store.Tx) ([]keyRow, error) {
 }
 
 func retireKey(tx *store.Tx, id keyID) error {
+	tx.Forget(newestKept + id.purpose)
 	_, err := tx.Exec(`UPDATE keyring_key SET sealed = $3, retired_at = $4 WHERE purpose = $1 AND version = $2`,
 		id.purpose, id.version, []byte{}, store.Micros(tx.Now()))
 	return err

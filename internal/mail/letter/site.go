@@ -153,8 +153,16 @@ func CheckLogo(data []byte) (string, error) {
 	return "image/" + format, nil
 }
 
-// Site returns what is set; the zero Site before the set-up.
+// siteKept names the site among what a transaction keeps.
+const siteKept = "letter site"
+
+// Site returns what is set; the zero Site before the set-up. Its logo is shared:
+// nobody may change its bytes.
 func (c *Catalogue) Site(tx *store.Tx) (Site, error) {
+	return store.Kept(tx, siteKept, func() (Site, error) { return readSite(tx) })
+}
+
+func readSite(tx *store.Tx) (Site, error) {
 	s, err := store.One(tx, func(r store.Row) (Site, error) {
 		var s Site
 		var at int64
@@ -187,6 +195,7 @@ func (c *Catalogue) SetSite(tx *store.Tx, s Site) error {
 	if err := check.Err(); err != nil {
 		return err
 	}
+	tx.Forget(siteKept)
 	_, err = tx.Exec(`INSERT INTO letter_site (id, access_url, organisation, logo, logo_type, updated_at)
 		VALUES ('site', $1, $2, $3, $4, $5)
 		ON CONFLICT (id) DO UPDATE SET access_url = excluded.access_url, organisation = excluded.organisation,
