@@ -60,8 +60,10 @@ type Config struct {
 type Return struct {
 	// From is the envelope sender.
 	From string
-	// Ask tells that the server is asked for reports (RFC 3461).
-	Ask bool
+	// Ask tells that the server is asked for reports (RFC 3461), EnvID by what
+	// they name the letter; "" for nothing.
+	Ask   bool
+	EnvID string
 }
 
 // Signer signs letters (RFC 6376). It is safe for use by several goroutines.
