@@ -5,7 +5,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 LDFLAGS  = -s -w -X github.com/sealpost/sealpost/internal/cli.version=$(VERSION)
 TOOL     = $(GO) tool -modfile=tools/go.mod
 
-.PHONY: run build test race torture bench fuzz lint fmt screenshots
+.PHONY: run build test race torture nightly bench fuzz lint fmt screenshots
 
 run: build
 	./bin/sealpost serve
@@ -25,7 +25,11 @@ race:
 # The long matrices in full: every kill point, every certificate, both engines.
 torture:
 	test/install-peers
-	SEALPOST_TORTURE=1 $(GO) test -timeout 120m -count=1 ./...
+	SEALPOST_TORTURE=1 $(GO) test -timeout 300m -count=1 ./...
+
+# What .ci/run leaves out because it takes hours.
+nightly:
+	.ci/nightly
 
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./bench/...
