@@ -29,6 +29,8 @@ type Filter struct {
 	ActorID, Login string
 	// Kind and ID are the object's.
 	Kind, ID string
+	// Request is the trace id of what caused the entry.
+	Request string
 	// From is the first moment, To the first moment after the last.
 	From, To time.Time
 	// Before is the Next of the page before; 0 begins with the newest.
@@ -106,6 +108,11 @@ func (f Filter) where(by actor.Actor) (func(*store.Tx) string, []any, error) {
 	}
 	if f.ID != "" {
 		add("object_id = $%d", f.ID)
+	}
+	if f.Request != "" {
+		// The index is of entries that have one.
+		conds = append(conds, "request_id <> ''")
+		add("request_id = $%d", f.Request)
 	}
 	if !f.From.IsZero() {
 		add("at >= $%d", store.Micros(f.From))

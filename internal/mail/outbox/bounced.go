@@ -91,7 +91,7 @@ func (o *Outbox) Bounced(tx *store.Tx, id string, b Bounce) (news bool, err erro
 	if b.Final {
 		at = store.Micros(b.At)
 	}
-	n, err := tx.Exec(`UPDATE outbox_letter SET bounced_at = $1, bounce = $2 WHERE id = $3 AND attempt > 0 AND bounced_at = 0 AND ($1 > 0 OR bounce = '')`,
+	n, err := tx.Exec(`UPDATE outbox_letter SET bounced_at = CAST($1 AS BIGINT), bounce = $2 WHERE id = $3 AND attempt > 0 AND bounced_at = 0 AND (CAST($1 AS BIGINT) > 0 OR bounce = '')`,
 		at, string(text), id)
 	return n > 0, err
 }

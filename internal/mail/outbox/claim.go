@@ -292,7 +292,7 @@ const ExpireAtOnce = 500
 func (o *Outbox) Expire(ctx context.Context) (int, error) {
 	var n int
 	err := o.db.Update(ctx, func(tx *store.Tx) error {
-		over, err := store.All(tx, func(r store.Row) (l ended, err error) { return l, r.Scan(&l.id, &l.cancelled) },
+		over, err := store.All(tx, func(r store.Row) (l overdue, err error) { return l, r.Scan(&l.id, &l.cancelled) },
 			`SELECT id, expires_at = 0 FROM outbox_letter WHERE `+inQueue+` AND expires_at <= $1 AND (state IN ('queued', 'deferred', 'uncertain')
 				OR state = 'sending' AND lease_until <= $1) ORDER BY expires_at LIMIT `+strconv.Itoa(ExpireAtOnce)+tx.SkipLocked(), store.Micros(tx.Now()))
 		if err != nil {
@@ -322,9 +322,9 @@ func (o *Outbox) Expire(ctx context.Context) (int, error) {
 	return n, err
 }
 
-// ended is a letter whose time is over, or that was cancelled while a process
+// overdue is a letter whose time is over, or that was cancelled while a process
 // that died was sending it.
-type ended struct {
+type overdue struct {
 	id        string
 	cancelled bool
 }

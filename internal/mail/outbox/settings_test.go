@@ -159,14 +159,18 @@ func TestTheJournalForgetsInBatches(t *testing.T) {
 // fill adds letters as they look when they are done with, without sealing any.
 func (r *rig) fill(n int, id, state func(i int) string) {
 	r.t.Helper()
+	const together = 500
 	r.update(func(tx *store.Tx) error {
 		now := store.Micros(tx.Now())
-		for i := range n {
-			_, err := tx.Exec(`INSERT INTO outbox_letter (id, message_id, kind, class, user_id, to_address, to_name, subject, sealed, sender, state, maybe_sent, merged,
+		for from := 0; from < n; from += together {
+			var values []string
+			for i := from; i < min(from+together, n); i++ {
+				values = append(values, fmt.Sprintf(`('%[1]s', '%[1]s', 'password_changed', 3, '', '%[1]s', '', 'x', $1, '', '%[2]s', false, 0, 1,
+					$2, $2, $2, 0, $2, '', 0, '', '', '', '', '%[3]s', $2, $2, 'trace-%06[4]d')`, id(i), state(i), host, i))
+			}
+			if _, err := tx.Exec(`INSERT INTO outbox_letter (id, message_id, kind, class, user_id, to_address, to_name, subject, sealed, sender, state, maybe_sent, merged,
 				attempt, added_at, not_before, expires_at, lease_until, changed_at, stage, code, enhanced, reply, advice, queue_id, server, began_at, ended_at, trace)
-				VALUES ($1, $1, 'password_changed', 3, '', $1, '', 'x', $2, '', $3, false, 0, 1, $4, $4, $4, 0, $4, '', 0, '', '', '', '', 'mail.example.org:587', $4, $4, $5)`,
-				id(i), []byte{}, state(i), now, fmt.Sprintf("trace-%06d", i))
-			if err != nil {
+				VALUES `+strings.Join(values, ", "), []byte{}, now); err != nil {
 				return err
 			}
 		}

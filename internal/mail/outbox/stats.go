@@ -241,3 +241,55 @@ func (o *Outbox) Counts(tx *store.Tx) (Counts, error) {
 		`SELECT COUNT(*) FROM outbox_letter WHERE bounced_at > 0 AND bounced_at >= $1`, since)
 	return c, err
 }
+
+// Glance is what pages that are open follow.
+type Glance struct {
+	At time.Time
+	Counts
+	// Rows are the newest letters, and those that were done with lately.
+	Rows []Row
+}
+
+const (
+	// newest and ended bound the letters of a glance.
+	newest = 50
+	ended  = 50
+)
+
+// Glance returns the numbers of the journal with its newest letters and those
+// that were done with after since. It needs the permission to read the journal.
+func (o *Outbox) Glance(ctx context.Context, by actor.Actor, since time.Time) (Glance, error) {
+	if !by.May(actor.ReadMailJournal) {
+		return Glance{}, fault.Denied("Your role may not see the mail journal.")
+	}
+	var g Glance
+	err := o.db.View(ctx, func(tx *store.Tx) (err error) {
+		g = Glance{At: tx.Now()}
+		if g.Counts, err = o.Counts(tx); err != nil {
+			return err
+		}
+		open, err := o.leaving(tx)
+		if err != nil {
+			return err
+		}
+		if g.Rows, err = store.All(tx, rowScanner(open), listQuery("", newest)); err != nil {
+			return err
+		}
+		late, err := store.All(tx, rowScanner(open), `SELECT `+rowColumns+` FROM outbox_letter
+			WHERE ended_at > 0 AND ended_at > $1 ORDER BY ended_at DESC LIMIT $2`, store.Micros(since), int64(ended))
+		if err != nil {
+			return err
+		}
+		top := map[string]bool{}
+		for _, r := range g.Rows {
+			top[r.ID] = true
+		}
+		for _, r := range late {
+			if !top[r.ID] {
+				g.Rows = append(g.Rows, r)
+			}
+		}
+		return nil
+	})
+	return g, err
+}
