@@ -10,11 +10,13 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/sealpost/sealpost/internal/actor"
 	"github.com/sealpost/sealpost/internal/fault"
 	"github.com/sealpost/sealpost/internal/mail"
+	"github.com/sealpost/sealpost/internal/mail/domain"
 	"github.com/sealpost/sealpost/internal/mail/letter"
 	"github.com/sealpost/sealpost/internal/mail/message"
 	"github.com/sealpost/sealpost/internal/mail/smtp"
@@ -75,6 +77,10 @@ type Step struct {
 	Took  time.Duration
 	// Chain are the certificates that the server showed, its own first.
 	Chain []trust.Card
+	// Record is what to enter into the DNS; zero for nothing.
+	Record Record
+	// Checks are the questions of a group; see [IsGroup].
+	Checks []Step
 	// CanTrust and CanPin tell that trusting a certificate of the chain, or
 	// pinning the key of the first, would settle the failure.
 	CanTrust, CanPin bool
@@ -85,14 +91,24 @@ type Report struct {
 	Passed bool
 	// Steps hold each step once, as it ended.
 	Steps []Step
+	// Checks are the groups of checks, as they ended. They never decide.
+	Checks []Step
 	// TestToken lets exactly the tested values be saved as tested; empty
 	// unless the test passed.
 	TestToken string
-	// Transcript is the dialogue without credentials.
+	// Transcript is the dialogue without credentials, and with addresses masked
+	// unless they were asked for.
 	Transcript []string
-	// Server is "host:port", To where the mail went.
-	Server, To string
-	Took       time.Duration
+	// Server is "host:port", To where the mail went, TLS the version and cipher,
+	// or "".
+	Server, To, TLS string
+	// At is when the test began.
+	At   time.Time
+	Took time.Duration
+	// Replies is the version of the tables that explained it.
+	Replies string
+	// Whole tells that addresses are not masked.
+	Whole bool
 }
 
 const (
@@ -118,6 +134,14 @@ type Config struct {
 	Now func() time.Time
 	// Limit bounds a whole test; 0 means 28 seconds.
 	Limit time.Duration
+	// DNS is asked about the sender's domain and the server; nil asks nothing.
+	DNS *domain.Resolver
+	// Envelope returns the envelope sender of letters from a sender; nil means
+	// the same.
+	Envelope func(sender string) string
+	// Signing tells how letters from a domain are signed, and false where they
+	// are not. Nil means that none is.
+	Signing func(ctx context.Context, domain string) (Signing, bool, error)
 	// Note writes down what came of a mail that was handed over, for the
 	// journal. Nil means that none is kept.
 	Note func(ctx context.Context, s Sent) error
@@ -152,6 +176,10 @@ type Doctor struct {
 	limit   time.Duration
 	note    func(ctx context.Context, s Sent) error
 	table   *verdict.Table
+
+	dns      *domain.Resolver
+	envelope func(sender string) string
+	signing  func(ctx context.Context, domain string) (Signing, bool, error)
 }
 
 // New returns a Doctor. An error means that the table of replies is broken.
@@ -176,15 +204,34 @@ func New(c Config) (*Doctor, error) {
 	if d.note == nil {
 		d.note = func(context.Context, Sent) error { return nil }
 	}
+	d.dns, d.envelope, d.signing = c.DNS, c.Envelope, c.Signing
+	if d.envelope == nil {
+		d.envelope = func(sender string) string { return sender }
+	}
+	if d.signing == nil {
+		d.signing = func(context.Context, string) (Signing, bool, error) { return Signing{}, false, nil }
+	}
 	return d, nil
 }
 
+// Options are what a test is asked for beside.
+type Options struct {
+	// WholeAddresses keeps the addresses in the transcript as they are.
+	WholeAddresses bool
+}
+
 // Run tests what c describes with a mail to the given address, and tells say of
-// each step when it begins and when it ends; say may be nil. The error is about
-// the request: fields that are wrong, a role that may not, too many tests. A
-// server that fails the test is no error but a report. When ctx ends, so does
-// the test.
+// each step when it begins and when it ends, and the same of each group of
+// checks; say may be nil and is not called by two goroutines at once. The error
+// is about the request: fields that are wrong, a role that may not, too many
+// tests. A server that fails the test is no error but a report. When ctx ends, so
+// does the test.
 func (d *Doctor) Run(ctx context.Context, by actor.Actor, c mail.Change, to string, say func(Step)) (Report, error) {
+	return d.RunWith(ctx, by, c, to, Options{}, say)
+}
+
+// RunWith is Run with options.
+func (d *Doctor) RunWith(ctx context.Context, by actor.Actor, c mail.Change, to string, o Options, say func(Step)) (Report, error) {
 	recipient, err := message.ParseAddress(to)
 	if err != nil {
 		return Report{}, fault.Invalid("test_to", fault.Sentence(err))
@@ -193,27 +240,45 @@ func (d *Doctor) Run(ctx context.Context, by actor.Actor, c mail.Change, to stri
 	if err != nil {
 		return Report{}, err
 	}
-	if say == nil {
-		say = func(Step) {}
-	}
-	run := &test{
-		doctor: d, draft: draft, to: recipient, by: by, say: say, began: time.Now(),
-		transcript: &smtp.Transcript{}, report: Report{Server: draft.Profile.Server(), To: recipient.Spec()},
-	}
-	run.plan()
 	within, cancel := context.WithTimeout(ctx, d.limit)
 	defer cancel()
-	passed, err := run.all(within)
+	run := &test{
+		doctor: d, draft: draft, to: recipient, by: by, say: oneAtATime(say), began: time.Now(), aside: newAside(within),
+		transcript: &smtp.Transcript{Mask: !o.WholeAddresses},
+		report:     Report{Server: draft.Profile.Server(), To: recipient.Spec(), At: d.now(), Replies: verdict.Version(), Whole: o.WholeAddresses},
+	}
+	run.plan()
+	run.beside()
+	passed, failure, err := run.all(within)
+	if err == nil {
+		run.rest()
+		if run.remote() {
+			run.group(run.aside.ctx, GroupSpeed, run.lookAtSpeed(passed, failure))
+		}
+	}
+	run.gather()
 	if err != nil {
 		return Report{}, err
 	}
-	run.rest()
 	run.report.Passed, run.report.Took = passed, time.Since(run.began)
 	run.report.Transcript = run.transcript.Lines()
 	if passed {
 		run.report.TestToken, err = d.mail.Passed(ctx, draft, run.certEnds)
 	}
 	return run.report, err
+}
+
+// oneAtATime keeps steps and groups from being told at the same time.
+func oneAtATime(say func(Step)) func(Step) {
+	if say == nil {
+		return func(Step) {}
+	}
+	var mu sync.Mutex
+	return func(s Step) {
+		mu.Lock()
+		defer mu.Unlock()
+		say(s)
+	}
 }
 
 // test is one test on its way.
@@ -231,6 +296,26 @@ type test struct {
 	host      string
 	transport mail.Transport
 	certEnds  time.Time
+	seen      measured
+
+	aside *aside
+	// localName and dial are what the checks beside need of the transport;
+	// guarded by aside.mu.
+	localName string
+	dial      dialer
+}
+
+// beside starts the checks that need not wait for the steps.
+func (t *test) beside() {
+	if !t.remote() {
+		return
+	}
+	if t.doctor.dns != nil {
+		t.start(GroupDNS, t.lookAtDNS)
+	}
+	if !t.graph() {
+		t.start(GroupPorts, t.lookAtPorts)
+	}
 }
 
 // plan sets the order of the steps by what happens on the wire.
@@ -291,40 +376,46 @@ func (t *test) rest() {
 	}
 }
 
-// all runs the steps and reports whether the last one went well.
-func (t *test) all(ctx context.Context) (bool, error) {
+// all runs the steps and reports whether the last one went well, and if not,
+// what failed where that was the server.
+func (t *test) all(ctx context.Context) (passed bool, failure, err error) {
 	t.begin()
 	if t.bearer() {
 		if !t.authority(ctx) {
-			return false, nil
+			return false, nil, nil
 		}
 		began := time.Now()
 		if ok, err := t.open(ctx); err != nil || !ok {
-			return false, err
+			return false, nil, err
 		}
 		t.token(time.Since(began))
 	}
 	if t.next() == StepResolve && !t.lookUp(ctx) {
-		return false, nil
+		return false, nil, nil
 	}
 	if !t.bearer() {
 		if ok, err := t.open(ctx); err != nil || !ok {
-			return false, err
+			return false, nil, err
 		}
 	}
+	t.ready()
 	t.begin()
 	waits := short(t.transport.Config.Timeouts)
 	link, err := t.transport.Dial(ctx, mail.DialHook{Observe: t.observe, Transcript: t.transcript, Timeouts: &waits})
 	if err != nil {
 		t.fail(err)
-		return false, t.refused(ctx, err)
+		return false, err, t.refused(ctx, err)
 	}
 	defer func() { _ = link.Close() }()
 	if t.next() == StepSignIn {
 		t.end(Step{Key: StepSignIn, State: Skipped, Detail: "No sign-in is asked for."})
 	}
 	t.begin()
-	return t.mail(ctx, link)
+	passed, err = t.mail(ctx, link)
+	if passed && !t.graph() && t.remote() {
+		t.measure(ctx, link)
+	}
+	return passed, nil, err
 }
 
 // open gets what the draft connects and signs in with. Where that cannot be
@@ -337,6 +428,11 @@ func (t *test) open(ctx context.Context) (bool, error) {
 			Key: t.next(), State: Bad, Detail: problem.Reason, Advice: problem.Advice, Command: problem.Command, Raw: problem.Reply, Link: problem.Link,
 		})
 		return false, nil
+	}
+	if err == nil {
+		t.aside.mu.Lock()
+		t.localName, t.dial = t.transport.Config.LocalName, t.transport.Config.Dial
+		t.aside.mu.Unlock()
 	}
 	return err == nil, err
 }
@@ -407,6 +503,7 @@ func (t *test) observe(e smtp.Event) {
 			return // what a server says before TLS is not worth telling
 		}
 		s.Key, s.Lines, s.Detail = StepHello, e.Detail, offers(e.Detail)
+		t.seen.lines = e.Detail
 	case smtp.StageAuth:
 		s.Key, s.Detail = StepSignIn, "Signed in with "+strings.Join(e.Detail, " ")+"."
 		if t.bearer() {
@@ -437,6 +534,7 @@ func offers(lines []string) string {
 func (t *test) encrypted(e smtp.Event) Step {
 	s := Step{Key: StepTLS, State: OK, Took: e.Took}
 	s.Detail = tls.VersionName(e.TLS.Version) + ", " + tls.CipherSuiteName(e.TLS.CipherSuite)
+	t.seen.tls, t.report.TLS = e.TLS.Version, s.Detail
 	for _, c := range e.TLS.PeerCertificates {
 		s.Chain = append(s.Chain, trust.Describe(c))
 	}
@@ -477,6 +575,7 @@ func (t *test) mail(ctx context.Context, link mail.Link) (bool, error) {
 		t.end(Step{Key: StepSender, State: OK, Detail: transport.From.Spec()})
 		t.end(Step{Key: StepTo, State: OK, Detail: t.to.Spec()})
 	}
+	t.seen.accept = result.Took
 	s := Step{Key: StepMail, State: OK, Detail: "The server accepted the mail.", Raw: result.Reply.String(), Took: result.Took}
 	if result.QueueID != "" {
 		s.Detail = "The server accepted the mail as " + result.QueueID + "."

@@ -7,7 +7,10 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -85,7 +88,11 @@ type rig struct {
 	mailConfig mail.Config
 	// capture is where the capture mailbox listens.
 	capture string
-	told    []diagnose.Step
+	// port is the one under test, open what answers on the others; those that are
+	// not in it are closed.
+	port int
+	open map[int]string
+	told []diagnose.Step
 }
 
 func newRig(t *testing.T, db *store.DB, clock *storetest.Clock) *rig {
@@ -129,8 +136,16 @@ func (r *rig) must(err error) {
 	}
 }
 
-// dial reaches the server of the test under each name.
+// dial reaches the server of the test under each name, on the port under test.
 func (r *rig) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	if _, text, _ := net.SplitHostPort(address); r.port != 0 {
+		if port, _ := strconv.Atoi(text); slices.Contains([]int{25, 465, 587}, port) && port != r.port {
+			if r.open[port] == "" {
+				return nil, &net.OpError{Op: "dial", Net: network, Err: syscall.ECONNREFUSED}
+			}
+			return (&net.Dialer{}).DialContext(ctx, network, r.open[port])
+		}
+	}
 	if r.server == nil {
 		return (&net.Dialer{}).DialContext(ctx, network, address)
 	}
@@ -183,7 +198,7 @@ func change(edit func(*mail.Change)) mail.Change {
 // run tests c and looks at what every report must be like.
 func (r *rig) run(ctx context.Context, c mail.Change) diagnose.Report {
 	r.t.Helper()
-	r.told = nil
+	r.told, r.port = nil, c.Port
 	report, err := r.doctor.Run(ctx, grace, c, to, func(s diagnose.Step) { r.told = append(r.told, s) })
 	r.must(err)
 	r.inspect(report)
@@ -226,6 +241,9 @@ func (r *rig) inspectTold(report diagnose.Report) {
 	var ended []string
 	running := ""
 	for _, s := range r.told {
+		if diagnose.IsGroup(s.Key) {
+			continue
+		}
 		if s.State == diagnose.Running {
 			running = s.Key
 			continue
