@@ -49,7 +49,10 @@ func BenchmarkLetter(b *testing.B) {
 	var sealed []byte
 	text := secret.New(content.Text.Reveal() + content.HTML.Reveal())
 	b.Run("seal", func(b *testing.B) {
-		inTx(b, func(tx *store.Tx) (err error) { sealed, err = h.keys.Seal(tx, keyring.PurposeOutbox, place, text); return err })
+		inTx(b, func(tx *store.Tx) (err error) {
+			sealed, err = h.keys.Seal(tx, keyring.PurposeOutbox, place, text)
+			return err
+		})
 	})
 	b.Run("open", func(b *testing.B) {
 		inTx(b, func(tx *store.Tx) error { _, err := h.keys.Open(tx, place, sealed); return err })

@@ -1,10 +1,8 @@
 package outbox
 
 import (
-	"crypto/rand"
-	"encoding/json"
 	"fmt"
-	"io"
+	"strings"
 	"time"
 
 	"github.com/sealpost/sealpost/internal/actor"
@@ -13,7 +11,6 @@ import (
 	"github.com/sealpost/sealpost/internal/keyring"
 	"github.com/sealpost/sealpost/internal/mail/letter"
 	"github.com/sealpost/sealpost/internal/mail/message"
-	"github.com/sealpost/sealpost/internal/secret"
 	"github.com/sealpost/sealpost/internal/store"
 )
 
@@ -59,8 +56,6 @@ type Config struct {
 	// Route names the slot whose server a letter to an address should leave
 	// through. Nil means Main for all.
 	Route func(tx *store.Tx, address string) (Slot, error)
-	// Random is the source of Message-IDs. Nil means crypto/rand.
-	Random io.Reader
 	// Wake is called after a commit that made a letter ready to leave. Nil
 	// means that nobody waits.
 	Wake func()
@@ -73,22 +68,18 @@ type Outbox struct {
 	audit   *audit.Log
 	letters *letter.Catalogue
 	route   func(tx *store.Tx, address string) (Slot, error)
-	random  io.Reader
 	wake    func()
 }
 
 // New returns the outbox of a database.
 func New(c Config) *Outbox {
-	if c.Random == nil {
-		c.Random = rand.Reader
-	}
 	if c.Wake == nil {
 		c.Wake = func() {}
 	}
 	if c.Route == nil {
 		c.Route = func(*store.Tx, string) (Slot, error) { return Main, nil }
 	}
-	return &Outbox{db: c.DB, keys: c.Keys, audit: c.Audit, letters: c.Letters, route: c.Route, random: c.Random, wake: c.Wake}
+	return &Outbox{db: c.DB, keys: c.Keys, audit: c.Audit, letters: c.Letters, route: c.Route, wake: c.Wake}
 }
 
 // SealedColumns names the columns that hold sealed values.
@@ -145,9 +136,9 @@ func (o *Outbox) Add(tx *store.Tx, to Recipient, l letter.Letter) (string, error
 	if err != nil {
 		return "", err
 	}
-	messageID, err := message.NewMessageID(messageDomain(tx, o.letters), o.random)
+	messageID, err := o.messageID(tx, id)
 	if err != nil {
-		return "", fault.Internal(err)
+		return "", err
 	}
 	if err := insertLetter(tx, info, stored{
 		id: id, messageID: messageID, to: to, address: addr.Spec(), subject: content.Subject, sealed: sealed, notBefore: notBefore,
@@ -185,46 +176,12 @@ func calm(tx *store.Tx, address, kind string) (merged string, wait time.Duration
 	return "", recent[0].added.Sub(since), nil
 }
 
-// sealedContent is a letter's content as it is sealed.
-type sealedContent struct {
-	Text     string `json:"text"`
-	HTML     string `json:"html"`
-	Logo     []byte `json:"logo,omitempty"`
-	LogoType string `json:"logo_type,omitempty"`
-}
-
-func place(id string) keyring.Place {
-	return keyring.Place{Table: "outbox_letter", Row: id, Column: "sealed"}
-}
-
-func (o *Outbox) seal(tx *store.Tx, id string, c letter.Content) ([]byte, error) {
-	b, err := json.Marshal(sealedContent{c.Text.Reveal(), c.HTML.Reveal(), c.Logo, c.LogoType})
-	if err != nil {
-		return nil, fault.Internal(err)
-	}
-	return o.keys.Seal(tx, keyring.PurposeOutbox, place(id), secret.FromBytes(b))
-}
-
-func (o *Outbox) open(tx *store.Tx, id string, sealed []byte) (sealedContent, error) {
-	var c sealedContent
-	v, err := o.keys.Open(tx, place(id), sealed)
-	if err != nil {
-		return c, err
-	}
-	if err := json.Unmarshal([]byte(v.Reveal()), &c); err != nil {
-		return c, fault.Internal(fmt.Errorf("a sealed letter is not readable: %w", err))
-	}
-	return c, nil
-}
-
-// messageDomain is what stands behind the "@" of a Message-ID: the Access
-// URL's host.
-func messageDomain(tx *store.Tx, letters *letter.Catalogue) string {
-	site, err := letters.Site(tx)
-	if err != nil {
-		return "sealpost.invalid"
-	}
-	return site.MessageDomain()
+// messageID is the Message-ID of a letter: its id, which is like no other one's,
+// and the host of the Access URL. Ids made one after the other lie beside each
+// other in an index; numbers at random would cost a page each.
+func (o *Outbox) messageID(tx *store.Tx, id string) (string, error) {
+	site, err := o.letters.Site(tx)
+	return "<" + strings.ReplaceAll(id, "-", "") + "@" + site.MessageDomain() + ">", err
 }
 
 // unwanted is what a cancelled letter says.
@@ -237,14 +194,17 @@ func (o *Outbox) CancelFor(tx *store.Tx, userID string, kinds ...string) error {
 		return nil
 	}
 	for _, kind := range kinds {
-		_, err := tx.Exec(`UPDATE outbox_letter SET state = 'cancelled', sealed = $1, changed_at = $2, ended_at = $2, advice = $3
-			WHERE user_id = $4 AND kind = $5 AND state IN ('queued', 'deferred', 'uncertain')`,
+		// One that is being sent is over once what came of the attempt is known:
+		// see cancelled.
+		_, err := tx.Exec(`UPDATE outbox_letter SET
+				sealed = CASE WHEN state = 'sending' THEN sealed ELSE $1 END,
+				changed_at = CASE WHEN state = 'sending' THEN changed_at ELSE $2 END,
+				ended_at = CASE WHEN state = 'sending' THEN ended_at ELSE $2 END,
+				advice = CASE WHEN state = 'sending' THEN advice ELSE $3 END,
+				expires_at = CASE WHEN state = 'sending' THEN 0 ELSE expires_at END,
+				state = CASE WHEN state = 'sending' THEN state ELSE 'cancelled' END
+			WHERE user_id = $4 AND kind = $5 AND state IN ('queued', 'deferred', 'uncertain', 'sending')`,
 			[]byte{}, store.Micros(tx.Now()), unwanted, userID, kind)
-		if err != nil {
-			return err
-		}
-		// It is over once what came of the attempt is known: see cancelled.
-		_, err = tx.Exec(`UPDATE outbox_letter SET expires_at = 0 WHERE user_id = $1 AND kind = $2 AND state = 'sending'`, userID, kind)
 		if err != nil {
 			return err
 		}
