@@ -83,6 +83,9 @@ func (t *test) versions(ctx context.Context, passed bool, failure error) (Step, 
 	began := time.Now()
 	defer func() { s.Took = time.Since(began) }()
 	switch {
+	case passed && t.graph():
+		s.Detail = tls.VersionName(t.seen.tls) + " was agreed on."
+		return s, t.seen.tls != 0
 	case passed && t.seen.tls == tls.VersionTLS13:
 		if t.shakes(ctx, tls.VersionTLS12, tls.VersionTLS12) {
 			s.Detail = "TLS 1.3 and TLS 1.2."
