@@ -53,6 +53,9 @@ type Config struct {
 	LogLevel, LogFormat string
 	// DenyMailTo are networks that no mail server may be in.
 	DenyMailTo []netip.Prefix
+	// MailResolver is the "host:port" of the DNS server that tests of mail ask;
+	// empty is the system's, "off" none.
+	MailResolver string
 	// MailProxy is the proxy on the way to mail servers; empty is none. It may
 	// hold a password. MailNoProxy are hosts that are reached without it.
 	MailProxy   secret.Value
@@ -99,6 +102,7 @@ type values struct {
 	LogFormat      string   `yaml:"log_format"`
 	DenyMailTo     []string `yaml:"deny_mail_to"`
 	Mail           struct {
+		Resolver          string   `yaml:"resolver"`
 		Proxy             string   `yaml:"proxy"`
 		NoProxy           []string `yaml:"no_proxy"`
 		Source            []string `yaml:"source"`
@@ -220,6 +224,8 @@ func environment(environ []string) (values, error) {
 			v.LogFormat = value
 		case "DENY_MAIL_TO":
 			v.DenyMailTo = list(value)
+		case "MAIL_RESOLVER":
+			v.Mail.Resolver = value
 		case "MAIL_PROXY":
 			v.Mail.Proxy = value
 		case "MAIL_NO_PROXY":
@@ -279,6 +285,7 @@ func (v *values) override(o values) {
 		{&v.RootKey, o.RootKey},
 		{&v.LogLevel, o.LogLevel},
 		{&v.LogFormat, o.LogFormat},
+		{&v.Mail.Resolver, o.Mail.Resolver},
 		{&v.Mail.Proxy, o.Mail.Proxy},
 		{&v.Mail.ClientCertificate, o.Mail.ClientCertificate},
 		{&v.Mail.ClientKey, o.Mail.ClientKey},
@@ -317,7 +324,8 @@ func (v values) config() (Config, error) {
 		DataDir: v.Data, Listen: v.Listen, Database: secret.New(v.Database), TLSCert: v.TLSCert, TLSKey: v.TLSKey,
 		RootKey: first(v.RootKey, filepath.Join(v.Data, "root.key")), LogLevel: v.LogLevel, LogFormat: v.LogFormat,
 		MetricsListen: offOr(v.Metrics), CaptureListen: offOr(v.Capture),
-		MailProxy: secret.New(offOr(v.Mail.Proxy)), MailNoProxy: v.Mail.NoProxy, MailSource: v.Mail.Source,
+		MailResolver: v.Mail.Resolver,
+		MailProxy:    secret.New(offOr(v.Mail.Proxy)), MailNoProxy: v.Mail.NoProxy, MailSource: v.Mail.Source,
 		MailClientCertificate: v.Mail.ClientCertificate, MailClientKey: v.Mail.ClientKey, MailClientHosts: v.Mail.ClientHosts,
 		OAuthAuthorities: v.Mail.OAuth.Authorities, OAuthProxy: secret.New(offOr(v.Mail.OAuth.Proxy)),
 		AlertsWebhook: secret.New(offOr(v.Alerts.Webhook)), AlertsKey: v.Alerts.Key,
@@ -341,6 +349,10 @@ func (v values) config() (Config, error) {
 // checkOutgoing checks where the program itself connects to. It repeats nothing
 // of an address: it may hold a password.
 func (v values) checkOutgoing(check *fault.Check, c Config) {
+	host, port, err := net.SplitHostPort(v.Mail.Resolver)
+	_, number := strconv.ParseUint(port, 10, 16)
+	check.That(v.Mail.Resolver == "" || v.Mail.Resolver == off || err == nil && host != "" && number == nil,
+		"mail.resolver", "Write the address and port of a DNS server, for example 192.0.2.53:53, or off.")
 	for _, a := range v.Mail.OAuth.Authorities {
 		check.That(validAuthority(a), "mail.oauth.authorities", fmt.Sprintf("%q is not a host like login.example.org, or one with its port.", a))
 	}
@@ -374,8 +386,11 @@ func thisMachine(host string) bool {
 	return host == "localhost" || err == nil && a.IsLoopback()
 }
 
+// off is what switches a setting off that has a default.
+const off = "off"
+
 func offOr(s string) string {
-	if s == "off" {
+	if s == off {
 		return ""
 	}
 	return s

@@ -54,6 +54,9 @@ func TestWhatCannotBeMeantIsRefused(t *testing.T) {
 		{file: "mail: {oauth: {authorities: ['login.example.org/path']}}", want: "host"},
 		{file: "mail: {oauth: {authorities: ['me@login.example.org']}}", want: "host"},
 		{file: "mail: {oauth: {proxi: x}}", want: "line 1"},
+		{file: "mail: {resolver: 192.0.2.53}", want: "DNS server"},
+		{file: "mail: {resolver: ':53'}", want: "DNS server"},
+		{file: "mail: {resolver: '192.0.2.53:domain'}", want: "DNS server"},
 		{file: "mail: {client_key: /k}", want: "together"},
 		{file: "mail: {client_hosts: [relay.example.org]}", want: "certificate too"},
 		{file: "mail: {oauth: {proxy: 'https://proxy.example.org'}}", want: "HTTP proxy"},
@@ -88,7 +91,7 @@ func TestEverySettingHasAnEnvironmentVariable(t *testing.T) {
 		"SEALPOST_DATA=/srv/x", "SEALPOST_LISTEN=127.0.0.1:1", "SEALPOST_DATABASE=postgresql://h/d", "SEALPOST_METRICS=127.0.0.1:2",
 		"SEALPOST_CAPTURE=off", "SEALPOST_TLS_CERT=/c.pem", "SEALPOST_TLS_KEY=/k.pem", "SEALPOST_ROOT_KEY=/r.key",
 		"SEALPOST_TRUSTED_PROXIES=192.0.2.1, 10.0.0.0/8", "SEALPOST_LOG_LEVEL=debug", "SEALPOST_LOG_FORMAT=json",
-		"SEALPOST_DENY_MAIL_TO=10.1.0.0/16", "SEALPOST_MAIL_PROXY=socks5h://u:p@proxy.example.org", "SEALPOST_MAIL_NO_PROXY=a.example, b.example",
+		"SEALPOST_DENY_MAIL_TO=10.1.0.0/16", "SEALPOST_MAIL_RESOLVER=192.0.2.53:53", "SEALPOST_MAIL_PROXY=socks5h://u:p@proxy.example.org", "SEALPOST_MAIL_NO_PROXY=a.example, b.example",
 		"SEALPOST_MAIL_SOURCE=192.0.2.10 2001:db8::10", "SEALPOST_MAIL_CLIENT_CERTIFICATE=/m.pem", "SEALPOST_MAIL_CLIENT_KEY=/m.key",
 		"SEALPOST_MAIL_CLIENT_HOSTS=relay.example.org",
 		"SEALPOST_MAIL_OAUTH_AUTHORITIES=login.example.org, 127.0.0.1:8443",
@@ -100,11 +103,11 @@ func TestEverySettingHasAnEnvironmentVariable(t *testing.T) {
 	}
 	got := fmt.Sprintln(c.DataDir, c.Listen, c.Database.Reveal(), c.MetricsListen, c.CaptureListen, c.TLSCert, c.TLSKey, c.RootKey,
 		c.TrustedProxies, c.LogLevel, c.LogFormat, c.DenyMailTo,
-		c.MailProxy.Reveal(), c.MailNoProxy, c.MailSource, c.MailClientCertificate, c.MailClientKey, c.MailClientHosts,
+		c.MailResolver, c.MailProxy.Reveal(), c.MailNoProxy, c.MailSource, c.MailClientCertificate, c.MailClientKey, c.MailClientHosts,
 		c.OAuthAuthorities, c.OAuthProxy.Reveal(), c.AlertsWebhook.Reveal(), c.AlertsKey)
 	want := fmt.Sprintln("/srv/x", "127.0.0.1:1", "postgresql://h/d", "127.0.0.1:2", "", "/c.pem", "/k.pem", "/r.key",
 		"[192.0.2.1/32 10.0.0.0/8]", "debug", "json", "[10.1.0.0/16]",
-		"socks5h://u:p@proxy.example.org", "[a.example b.example]", "[192.0.2.10 2001:db8::10]", "/m.pem", "/m.key", "[relay.example.org]",
+		"192.0.2.53:53", "socks5h://u:p@proxy.example.org", "[a.example b.example]", "[192.0.2.10 2001:db8::10]", "/m.pem", "/m.key", "[relay.example.org]",
 		"[login.example.org 127.0.0.1:8443]", "http://u:p@proxy.example.org:3128", "https://hooks.example.org/x", "/a.key")
 	if got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
