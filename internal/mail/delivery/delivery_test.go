@@ -474,7 +474,7 @@ func TestAnOutcomeThatCouldNotBeWrittenIsNotForgotten(t *testing.T) {
 		}
 		r.server(func(a smtptest.Asked) string {
 			if a.Verb == "CONTENT" {
-				rename("outbox_attempt", "gone")
+				rename("outbox_letter", "gone")
 			}
 			return ""
 		})
@@ -486,7 +486,7 @@ func TestAnOutcomeThatCouldNotBeWrittenIsNotForgotten(t *testing.T) {
 		if _, err := r.engine.Run(r.t.Context()); err == nil {
 			r.t.Fatal("work goes on although an outcome is not written")
 		}
-		rename("gone", "outbox_attempt")
+		rename("gone", "outbox_letter")
 		r.run()
 		r.want(id, outbox.Accepted)
 		r.wantReceived("ada", 1)

@@ -143,7 +143,7 @@ func (e *Engine) giveBack(ctx context.Context, t mail.Transport, claims []outbox
 	outcomes := make([]outbox.Outcome, len(claims))
 	for i, c := range claims {
 		outcomes[i] = outbox.Outcome{
-			ID: c.ID, Attempt: c.Attempt, State: outbox.Queued, Server: t.Server(), Advice: "It was not begun and waits for the next try.",
+			ID: c.ID, Attempt: c.Attempt, State: outbox.Queued, Unbegun: true,
 		}
 	}
 	return e.record(ctx, outcomes...)

@@ -182,7 +182,7 @@ func (l *lane) refused(ctx context.Context, t mail.Transport, c outbox.Claim, r 
 		return alive && !e.sure(), nil
 	case v.Act == verdict.Pause && !e.isBlamed(c.ID) && c.Sender == senderOf(t).encode():
 		return false, l.giveUp(ctx, t, doubt{}, suspect{claim: c, verdict: v, failure: failure})
-	case slowed && c.Attempt-int64(c.Tries) <= maxGivenBack:
+	case slowed && c.GivenBack < maxGivenBack:
 		out.State, out.RetryAt = outbox.Queued, e.now().Add(othersFirst)
 	default:
 		out.State = outbox.Deferred

@@ -2,13 +2,12 @@ package outbox
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/sealpost/sealpost/internal/actor"
-	"github.com/sealpost/sealpost/internal/audit"
 	"github.com/sealpost/sealpost/internal/mail/letter"
 	"github.com/sealpost/sealpost/internal/store"
 )
@@ -19,11 +18,13 @@ type Claim struct {
 	Kind      string
 	MessageID string
 	Class     letter.Class
-	// Attempt numbers the tries from 1; the outcome must name it.
+	// Attempt numbers the claims from 1; the outcome must name it.
 	Attempt int64
-	// Tries counts the earlier attempts that count against the letter: those
-	// whose outcome was not to give it back.
-	Tries   int
+	// Tries counts the earlier attempts that count against the letter,
+	// GivenBack those that did not although they were begun.
+	Tries, GivenBack int
+	// Trace is the id of the request that caused the letter, or "".
+	Trace   string
 	To      Recipient
 	Subject string
 	// Content holds text, HTML and logo.
@@ -45,30 +46,132 @@ type Claim struct {
 // remembered with letters that have none yet; it is the claimer's own form of
 // "who it comes from". Only letters that may leave through the server of slot
 // are claimed: see [Gate].
+//
+// Letters are opened after the transaction, on the caller's goroutine, so that
+// it costs others nothing.
 func (o *Outbox) Claim(ctx context.Context, slot Slot, n int, lease time.Duration, sender string) ([]Claim, error) {
-	var claims []Claim
+	var due []stored
 	err := o.db.Update(ctx, func(tx *store.Tx) error {
-		claims = nil
+		due = nil
 		routes, err := o.routes(tx, slot)
 		if err != nil || len(routes) == 0 {
 			return err
 		}
-		due, err := store.All(tx, scanStored, dueQuery(tx, routes, n), store.Micros(tx.Now()))
-		if err != nil {
+		if due, err = store.All(tx, scanStored, dueQuery(tx, routes, n), store.Micros(tx.Now())); err != nil {
 			return err
 		}
-		for _, s := range due {
-			c, err := o.claimOne(tx, s, lease, sender)
-			if err != nil {
-				return err
+		return take(tx, due, lease, sender)
+	})
+	if err != nil || len(due) == 0 {
+		return nil, err
+	}
+	claims, damaged, err := o.openAll(ctx, due, sender)
+	if err == nil && len(damaged) > 0 {
+		err = o.giveUp(ctx, damaged)
+	}
+	if err == nil {
+		return claims, nil
+	}
+	// What cannot be opened now is for the next one who claims.
+	back := make([]Outcome, len(due))
+	for i, s := range due {
+		back[i] = Outcome{ID: s.id, Attempt: s.attempt + 1, State: Queued, Unbegun: true}
+	}
+	return nil, errors.Join(err, o.Record(ctx, back...))
+}
+
+// take begins an attempt with each letter. A lease that ran out belonged to a
+// process that died or hung: what it did last is not known.
+func take(tx *store.Tx, due []stored, lease time.Duration, sender string) error {
+	var ids, lost []string
+	for _, s := range due {
+		ids = append(ids, s.id)
+		if s.state == Sending {
+			lost = append(lost, s.id)
+		}
+	}
+	if err := keepLost(tx, lost); err != nil {
+		return err
+	}
+	now := tx.Now()
+	return inGroups(ids, func(ids []any, in func(first int) string) error {
+		_, err := tx.Exec(`UPDATE outbox_letter SET attempt = attempt + 1, tries = tries + CASE WHEN state = 'sending' THEN 1 ELSE 0 END,
+				sender = CASE WHEN sender <> '' AND (maybe_sent OR state = 'sending') THEN sender ELSE $1 END,
+				maybe_sent = (maybe_sent OR state = 'sending'), state = 'sending', lease_until = $2, began_at = $3 WHERE id IN (`+in(4)+`)`,
+			append([]any{sender, store.Micros(now.Add(lease)), store.Micros(now)}, ids...)...)
+		return err
+	})
+}
+
+// openAll makes claims of letters that were taken. Damaged ones were changed in
+// the database.
+func (o *Outbox) openAll(ctx context.Context, taken []stored, sender string) (claims []Claim, damaged []stored, err error) {
+	err = o.db.View(ctx, func(tx *store.Tx) error {
+		claims, damaged = make([]Claim, 0, len(taken)), nil
+		for _, s := range taken {
+			content, err := o.open(tx, s.id, s.sealed)
+			if isSealed(err) {
+				// The keys may have been rotated since it was read.
+				content, err = o.openNow(tx, s.id)
 			}
-			if c != nil {
-				claims = append(claims, *c)
+			switch {
+			case isSealed(err):
+				damaged = append(damaged, s)
+			case err != nil:
+				return err
+			default:
+				claims = append(claims, s.claim(content, sender))
 			}
 		}
 		return nil
 	})
-	return claims, err
+	return claims, damaged, err
+}
+
+// openNow opens a letter as it is in the database now.
+func (o *Outbox) openNow(tx *store.Tx, id string) (sealedContent, error) {
+	sealed, err := store.One(tx, func(r store.Row) (b []byte, err error) { return b, r.Scan(&b) }, `SELECT sealed FROM outbox_letter WHERE id = $1`, id)
+	if err != nil {
+		return sealedContent{}, err
+	}
+	return o.open(tx, id, sealed)
+}
+
+// claim returns the claim to a letter that was taken.
+func (s stored) claim(content sealedContent, sender string) Claim {
+	maybe := s.maybeSent || s.state == Sending
+	if s.sender == "" || !maybe {
+		s.sender = sender
+	}
+	c := Claim{
+		ID: s.id, Kind: s.kind, MessageID: s.messageID, Class: s.class, Attempt: s.attempt + 1,
+		Tries: int(s.tries), GivenBack: int(s.attempt - s.tries - s.unbegun), Trace: s.trace,
+		To: s.to, Subject: s.subject, Date: s.added, Expires: s.expires, MaybeSent: maybe, Sender: s.sender,
+		Content: contentOf(s, content).StandingFor(s.merged),
+	}
+	if s.state == Sending {
+		c.Tries, c.GivenBack = c.Tries+1, c.GivenBack-1
+	}
+	return c
+}
+
+// giveUp ends letters that cannot be opened. One damaged letter must not stop
+// all others.
+func (o *Outbox) giveUp(ctx context.Context, damaged []stored) error {
+	return o.db.Update(ctx, func(tx *store.Tx) error {
+		var outcomes []Outcome
+		var ids []string
+		for _, s := range damaged {
+			outcomes = append(outcomes, Outcome{
+				ID: s.id, Attempt: s.attempt + 1, State: Failed, Advice: "The letter's content was changed in the database and cannot be opened.",
+			})
+			ids = append(ids, s.id)
+		}
+		if err := o.record(tx, outcomes); err != nil {
+			return err
+		}
+		return wipe(tx, ids)
+	})
 }
 
 // inQueue is the condition of the indexes of the queue, word for word.
@@ -94,194 +197,28 @@ func dueQuery(tx *store.Tx, routes []Slot, n int) string {
 	return pick + pick + strings.Join(arms, `) AS own UNION ALL `+pick) + `) AS covered) AS both_routes` + order + limit
 }
 
-func (o *Outbox) claimOne(tx *store.Tx, s stored, lease time.Duration, sender string) (*Claim, error) {
-	content, err := o.open(tx, s.id, s.sealed)
-	if err != nil {
-		if !isSealed(err) {
-			return nil, err
-		}
-		// One damaged letter must not stop all others.
-		const why = "The letter's content was changed in the database and cannot be opened."
-		if err := finish(tx, s.id, Failed, why, true); err != nil {
-			return nil, err
-		}
-		return nil, o.lost(tx, s.id, "letter.failed", why, "")
-	}
-	// A lease that ran out belonged to a process that died or hung: what it
-	// did last is not known.
-	maybe := s.maybeSent || s.state == Sending
-	if s.sender == "" || !maybe {
-		s.sender = sender
-	}
-	if err := closeAttempt(tx, s.id); err != nil {
-		return nil, err
-	}
-	tries, err := countTries(tx, s)
-	if err != nil {
-		return nil, err
-	}
-	now := tx.Now()
-	_, err = tx.Exec(`UPDATE outbox_letter SET state = 'sending', attempt = $1, lease_until = $2, sender = $3, maybe_sent = $4, changed_at = $5 WHERE id = $6`,
-		s.attempt+1, store.Micros(now.Add(lease)), s.sender, maybe, store.Micros(now), s.id)
-	if err != nil {
-		return nil, err
-	}
-	if err := insertAttempt(tx, s.id, s.attempt+1, now); err != nil {
-		return nil, err
-	}
-	c := Claim{
-		ID: s.id, Kind: s.kind, MessageID: s.messageID, Class: s.class, Attempt: s.attempt + 1, Tries: tries,
-		To: s.to, Subject: s.subject, Date: s.added, Expires: s.expires, MaybeSent: maybe, Sender: s.sender,
-		Content: contentOf(s, content).StandingFor(s.merged),
-	}
-	return &c, nil
-}
-
-func insertAttempt(tx *store.Tx, id string, attempt int64, began time.Time) error {
-	_, err := tx.Exec(`INSERT INTO outbox_attempt (letter_id, attempt, began_at, ended_at, state, stage, code, enhanced, reply, advice, server)
-		VALUES ($1, $2, $3, 0, 'sending', '', 0, '', '', '', '')`, id, attempt, store.Micros(began))
-	return err
-}
-
-// countTries returns how many earlier attempts count against a letter.
-func countTries(tx *store.Tx, s stored) (int, error) {
-	if s.attempt == 0 {
-		return 0, nil
-	}
-	return store.One(tx, func(r store.Row) (n int, err error) { return n, r.Scan(&n) },
-		`SELECT COUNT(*) FROM outbox_attempt WHERE letter_id = $1 AND state <> 'queued'`, s.id)
-}
-
-// closeAttempt ends the attempt of a lease that ran out, if there is one.
-func closeAttempt(tx *store.Tx, id string) error {
-	_, err := tx.Exec(`UPDATE outbox_attempt SET state = 'uncertain', ended_at = $1, advice = $2 WHERE letter_id = $3 AND ended_at = 0`,
-		store.Micros(tx.Now()), "The server that tried stopped before it could say what came of it.", id)
-	return err
-}
-
 // Renew extends the leases of claims that are still in work.
 func (o *Outbox) Renew(ctx context.Context, claims []Claim, lease time.Duration) error {
+	if len(claims) == 0 {
+		return nil
+	}
 	return o.db.Update(ctx, func(tx *store.Tx) error {
-		for _, c := range claims {
-			_, err := tx.Exec(`UPDATE outbox_letter SET lease_until = $1 WHERE id = $2 AND attempt = $3 AND state = 'sending'`,
-				store.Micros(tx.Now().Add(lease)), c.ID, c.Attempt)
+		until := store.Micros(tx.Now().Add(lease))
+		for rest := claims; len(rest) > 0; {
+			some := fill(rest[:min(len(rest), MostOutcomes)])
+			rest = rest[min(len(rest), MostOutcomes):]
+			args := []any{until}
+			for _, c := range some {
+				args = append(args, c.ID, c.Attempt)
+			}
+			_, err := tx.Exec(`UPDATE outbox_letter SET lease_until = $1 FROM (`+valuesOf(2, len(some), asText, asNumber)+`) AS v
+				WHERE id = v.column1 AND attempt = v.column2 AND state = 'sending'`, args...)
 			if err != nil {
 				return err
 			}
 		}
 		return nil
 	})
-}
-
-// Outcome is what came of an attempt.
-type Outcome struct {
-	ID      string
-	Attempt int64
-	// State is Accepted, Deferred, Uncertain or Failed. Queued gives the
-	// letter back without counting the attempt against it.
-	State State
-	// RetryAt is when a deferred or uncertain letter is due again.
-	RetryAt time.Time
-	// Stage, Code, Enhanced and Reply are what the server said, where.
-	Stage    string
-	Code     int
-	Enhanced string
-	Reply    string
-	// Advice is what it means, for a person.
-	Advice string
-	// QueueID is the id under which the server accepted the letter.
-	QueueID string
-	// Server is "host:port".
-	Server string
-}
-
-// Record stores outcomes in one transaction. An outcome whose attempt is not
-// the letter's current one is dropped: somebody else took over. A letter that
-// failed is audited.
-func (o *Outbox) Record(ctx context.Context, outcomes ...Outcome) error {
-	return o.db.Update(ctx, func(tx *store.Tx) error {
-		var failed []Outcome
-		for _, out := range outcomes {
-			state, err := record(tx, out)
-			if err != nil {
-				return err
-			}
-			if state == Failed {
-				failed = append(failed, out)
-			}
-		}
-		for _, out := range failed {
-			if err := o.lost(tx, out.ID, "letter.failed", out.Advice, out.Reply); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-}
-
-// lost audits that a letter will not arrive.
-func (o *Outbox) lost(tx *store.Tx, id, action, why, reply string) error {
-	type names struct{ kind, to, trace string }
-	n, err := store.One(tx, func(r store.Row) (n names, err error) { return n, r.Scan(&n.kind, &n.to, &n.trace) },
-		`SELECT kind, to_address, trace FROM outbox_letter WHERE id = $1`, id)
-	if err != nil {
-		return err
-	}
-	detail := []audit.Detail{{Name: "kind", Value: n.kind}}
-	if reply != "" {
-		detail = append(detail, audit.Detail{Name: "server said", Value: reply})
-	}
-	by := actor.System("delivery")
-	by.RequestID = n.trace // it is the end of what that request began
-	return o.audit.Append(tx, by, audit.Event{
-		Action: action, Kind: "letter", ID: id, Name: n.to, Outcome: audit.Failed, Reason: why, Detail: detail,
-	})
-}
-
-// record stores one outcome and returns the state of the letter with it, "" where
-// it was dropped.
-func record(tx *store.Tx, out Outcome) (State, error) {
-	now := store.Micros(tx.Now())
-	notBefore := store.Micros(out.RetryAt)
-	if notBefore == 0 {
-		notBefore = now
-	}
-	n, err := tx.Exec(`UPDATE outbox_letter SET state = $1, not_before = $2, stage = $3, code = $4, enhanced = $5, reply = $6,
-			advice = $7, queue_id = $8, server = $9, changed_at = CAST($10 AS BIGINT), lease_until = 0,
-			ended_at = CASE WHEN $14 THEN CAST($10 AS BIGINT) ELSE 0 END,
-			maybe_sent = CASE WHEN $11 THEN true ELSE maybe_sent END
-		WHERE id = $12 AND attempt = $13 AND state = 'sending'`,
-		string(out.State), notBefore, out.Stage, out.Code, out.Enhanced, out.Reply, out.Advice, out.QueueID, out.Server, now,
-		out.State == Uncertain || out.State == Accepted, out.ID, out.Attempt, out.State.Final())
-	if err != nil || n == 0 {
-		return "", err
-	}
-	state := out.State
-	if state != Accepted {
-		over, err := cancelled(tx, out.ID)
-		if err != nil {
-			return "", err
-		}
-		if over {
-			state = Cancelled
-		}
-	}
-	if state.Final() {
-		if err := wipe(tx, out.ID, state); err != nil {
-			return "", err
-		}
-	}
-	_, err = tx.Exec(`UPDATE outbox_attempt SET ended_at = $1, state = $2, stage = $3, code = $4, enhanced = $5, reply = $6, advice = $7, server = $8
-		WHERE letter_id = $9 AND attempt = $10`,
-		now, string(out.State), out.Stage, out.Code, out.Enhanced, out.Reply, out.Advice, out.Server, out.ID, out.Attempt)
-	return state, err
-}
-
-// cancelled ends a letter that CancelFor met while it was being sent, which has
-// no time left since; the attempt is over. It reports whether it is one.
-func cancelled(tx *store.Tx, id string) (bool, error) {
-	n, err := tx.Exec(`UPDATE outbox_letter SET state = 'cancelled', advice = $1, ended_at = changed_at WHERE id = $2 AND expires_at = 0`, unwanted, id)
-	return n > 0, err
 }
 
 // ExpireAtOnce is how many letters one call of Expire ends at most.
@@ -292,32 +229,16 @@ const ExpireAtOnce = 500
 func (o *Outbox) Expire(ctx context.Context) (int, error) {
 	var n int
 	err := o.db.Update(ctx, func(tx *store.Tx) error {
-		over, err := store.All(tx, func(r store.Row) (l overdue, err error) { return l, r.Scan(&l.id, &l.cancelled) },
-			`SELECT id, expires_at = 0 FROM outbox_letter WHERE `+inQueue+` AND expires_at <= $1 AND (state IN ('queued', 'deferred', 'uncertain')
+		all, err := store.All(tx, func(r store.Row) (l overdue, err error) {
+			return l, r.Scan(&l.id, &l.kind, &l.address, &l.trace, &l.cancelled, &l.sending)
+		}, `SELECT id, kind, to_address, trace, expires_at = 0, state = 'sending' FROM outbox_letter
+			WHERE `+inQueue+` AND expires_at <= $1 AND (state IN ('queued', 'deferred', 'uncertain')
 				OR state = 'sending' AND lease_until <= $1) ORDER BY expires_at LIMIT `+strconv.Itoa(ExpireAtOnce)+tx.SkipLocked(), store.Micros(tx.Now()))
 		if err != nil {
 			return err
 		}
-		n = len(over)
-		const why = "It was not delivered while it was still of use."
-		for _, l := range over {
-			state, advice := Expired, why
-			if l.cancelled {
-				state, advice = Cancelled, unwanted
-			}
-			if err := finish(tx, l.id, state, advice, false); err != nil {
-				return err
-			}
-		}
-		for _, l := range over {
-			if l.cancelled {
-				continue // nobody misses it
-			}
-			if err := o.lost(tx, l.id, "letter.expired", why, ""); err != nil {
-				return err
-			}
-		}
-		return nil
+		n = len(all)
+		return o.expire(tx, all)
 	})
 	return n, err
 }
@@ -325,8 +246,49 @@ func (o *Outbox) Expire(ctx context.Context) (int, error) {
 // overdue is a letter whose time is over, or that was cancelled while a process
 // that died was sending it.
 type overdue struct {
-	id        string
-	cancelled bool
+	over
+	sending bool
+}
+
+func (o *Outbox) expire(tx *store.Tx, all []overdue) error {
+	const why = "It was not delivered while it was still of use."
+	var lost, expired, cancelled, wiped []string
+	for _, l := range all {
+		if l.sending {
+			lost = append(lost, l.id)
+		}
+		info, known := letter.Info(l.kind)
+		switch {
+		case l.cancelled:
+			cancelled = append(cancelled, l.id)
+		case !known || info.OneTime:
+			wiped = append(wiped, l.id)
+			fallthrough
+		default:
+			expired = append(expired, l.id)
+		}
+	}
+	now := store.Micros(tx.Now())
+	end := func(ids []string, state State, advice string) error {
+		return inGroups(ids, func(ids []any, in func(first int) string) error {
+			_, err := tx.Exec(`UPDATE outbox_letter SET maybe_sent = (maybe_sent OR state = 'sending'), tries = tries + CASE WHEN state = 'sending' THEN 1 ELSE 0 END,
+					state = $1, advice = $2, changed_at = CAST($3 AS BIGINT), ended_at = CAST($3 AS BIGINT), lease_until = 0 WHERE id IN (`+in(4)+`)`,
+				append([]any{string(state), advice, now}, ids...)...)
+			return err
+		})
+	}
+	if err := errors.Join(keepLost(tx, lost), end(expired, Expired, why), end(cancelled, Cancelled, unwanted), wipe(tx, append(wiped, cancelled...))); err != nil {
+		return err
+	}
+	for _, l := range all {
+		if l.cancelled {
+			continue // nobody misses it
+		}
+		if err := o.lost(tx, l.over, "letter.expired", why, ""); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Recover makes letters that a dead process of this installation had claimed

@@ -311,18 +311,48 @@ func (o *Outbox) Get(ctx context.Context, by actor.Actor, id string) (Row, []Att
 		if row, err = o.row(tx, id); err != nil {
 			return err
 		}
-		attempts, err = store.All(tx, func(r store.Row) (Attempt, error) {
-			var a Attempt
-			var state string
-			var began, ended int64
-			err := r.Scan(&a.Number, &began, &ended, &state, &a.Stage, &a.Code, &a.Enhanced, &a.Reply, &a.Advice, &a.Server)
-			a.State, a.Began, a.Ended = State(state), store.FromMicros(began), store.FromMicros(ended)
-			return a, err
-		}, `SELECT attempt, began_at, ended_at, state, stage, code, enhanced, reply, advice, server FROM outbox_attempt
-			WHERE letter_id = $1 ORDER BY attempt DESC LIMIT 200`, id)
+		attempts, err = o.attempts(tx, row)
 		return err
 	})
 	return row, attempts, err
+}
+
+// mostAttempts is how many attempts of a letter are shown.
+const mostAttempts = 200
+
+// attempts returns the attempts of a letter, the newest first. The one that it
+// is at, and one that ended it, stand in its own row.
+func (o *Outbox) attempts(tx *store.Tx, row Row) ([]Attempt, error) {
+	all, err := store.All(tx, func(r store.Row) (Attempt, error) {
+		var a Attempt
+		var state string
+		var began, ended int64
+		err := r.Scan(&began, &ended, &state, &a.Stage, &a.Code, &a.Enhanced, &a.Reply, &a.Advice, &a.Server)
+		a.State, a.Began, a.Ended = State(state), store.FromMicros(began), store.FromMicros(ended)
+		return a, err
+	}, fmt.Sprintf(`SELECT began_at, ended_at, state, stage, code, enhanced, reply, advice, server FROM outbox_attempt
+		WHERE letter_id = $1 ORDER BY attempt DESC LIMIT %d`, mostAttempts), row.ID)
+	if err != nil {
+		return nil, err
+	}
+	kept, err := store.One(tx, func(r store.Row) (n int64, err error) { return n, r.Scan(&n) },
+		`SELECT COUNT(*) FROM outbox_attempt WHERE letter_id = $1`, row.ID)
+	if err != nil {
+		return nil, err
+	}
+	if row.Attempts > kept {
+		a := Attempt{Began: row.Began, Ended: row.Changed, State: row.State}
+		if row.State == Sending {
+			a.Ended = time.Time{}
+		} else {
+			a.Stage, a.Code, a.Enhanced, a.Reply, a.Advice, a.Server = row.Stage, row.Code, row.Enhanced, row.Reply, row.Advice, row.Server
+		}
+		all = append([]Attempt{a}, all...)
+	}
+	for i := range all {
+		all[i].Number = row.Attempts - int64(i)
+	}
+	return all, nil
 }
 
 func (o *Outbox) row(tx *store.Tx, id string) (Row, error) {
@@ -372,6 +402,17 @@ func (o *Outbox) CancelLetter(ctx context.Context, by actor.Actor, id string) er
 	})
 }
 
+// keepEnding writes down the attempt that ended a letter, if one did: the letter
+// will tell of others.
+func keepEnding(tx *store.Tx, row Row) error {
+	kept, err := store.One(tx, func(r store.Row) (n int64, err error) { return n, r.Scan(&n) },
+		`SELECT COUNT(*) FROM outbox_attempt WHERE letter_id = $1`, row.ID)
+	if err != nil || row.Attempts <= kept {
+		return err
+	}
+	return keepAttempts(tx, []string{row.ID})
+}
+
 // Resend puts a letter that failed or expired back in line, the same letter
 // with the same Message-ID.
 func (o *Outbox) Resend(ctx context.Context, by actor.Actor, id string) error {
@@ -390,6 +431,9 @@ func (o *Outbox) Resend(ctx context.Context, by actor.Actor, id string) error {
 		now := tx.Now()
 		life, err := lifetime(tx, info)
 		if err != nil {
+			return err
+		}
+		if err := keepEnding(tx, row); err != nil {
 			return err
 		}
 		n, err := tx.Exec(`UPDATE outbox_letter SET state = 'queued', not_before = $1, expires_at = $2, changed_at = $1, ended_at = 0, advice = ''

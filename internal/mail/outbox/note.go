@@ -51,16 +51,12 @@ func (o *Outbox) Note(ctx context.Context, s Sent) error {
 		}
 		out := s.Outcome
 		out.ID, out.Attempt, out.RetryAt = row.id, 1, began
-		_, err := record(tx, out)
-		return err
+		return o.record(tx, []Outcome{out})
 	})
 }
 
 // beginNoted makes a new letter one that is being sent.
 func beginNoted(tx *store.Tx, id string, began time.Time, maybe bool) error {
-	_, err := tx.Exec(`UPDATE outbox_letter SET state = 'sending', attempt = 1, maybe_sent = $1 WHERE id = $2`, maybe, id)
-	if err != nil {
-		return err
-	}
-	return insertAttempt(tx, id, 1, began)
+	_, err := tx.Exec(`UPDATE outbox_letter SET state = 'sending', attempt = 1, maybe_sent = $1, began_at = $2 WHERE id = $3`, maybe, store.Micros(began), id)
+	return err
 }

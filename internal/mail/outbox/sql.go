@@ -84,40 +84,6 @@ func countMerged(tx *store.Tx, id string) (bool, error) {
 	return n > 0, err
 }
 
-// finish ends a letter without an attempt, and with it one whose process died.
-func finish(tx *store.Tx, id string, state State, advice string, damaged bool) error {
-	now := store.Micros(tx.Now())
-	_, err := tx.Exec(`UPDATE outbox_letter SET maybe_sent = CASE WHEN state = 'sending' THEN true ELSE maybe_sent END,
-		state = $1, advice = $2, changed_at = $3, ended_at = $3, lease_until = 0 WHERE id = $4`, string(state), advice, now, id)
-	if err != nil {
-		return err
-	}
-	if err := closeAttempt(tx, id); err != nil {
-		return err
-	}
-	if damaged {
-		state = Cancelled
-	}
-	return wipe(tx, id, state)
-}
-
-// wipe destroys the content of a letter that reached state, unless somebody
-// may still want to send it again.
-func wipe(tx *store.Tx, id string, state State) error {
-	if state == Failed || state == Expired {
-		kind, err := store.One(tx, func(r store.Row) (k string, err error) { return k, r.Scan(&k) },
-			`SELECT kind FROM outbox_letter WHERE id = $1`, id)
-		if err != nil {
-			return err
-		}
-		if info, ok := letter.Info(kind); ok && !info.OneTime {
-			return nil
-		}
-	}
-	_, err := tx.Exec(`UPDATE outbox_letter SET sealed = $1 WHERE id = $2`, []byte{}, id)
-	return err
-}
-
 func isSealed(err error) bool { return errors.Is(err, keyring.ErrSealed) }
 
 func secretOf(s string) secret.Value { return secret.New(s) }

@@ -14,6 +14,12 @@ ALTER TABLE outbox_letter ADD COLUMN bounced_at BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE outbox_letter ADD COLUMN bounce TEXT NOT NULL DEFAULT '';
 
 UPDATE outbox_letter SET ended_at = changed_at WHERE state IN ('accepted', 'failed', 'expired', 'cancelled');
+UPDATE outbox_letter SET tries = (SELECT COUNT(*) FROM outbox_attempt a WHERE a.letter_id = outbox_letter.id AND a.ended_at > 0 AND a.state <> 'queued')
+    WHERE attempt > 0;
+
+-- The attempt that a letter is at stands in its own row from now on.
+UPDATE outbox_letter SET began_at = COALESCE((SELECT MAX(a.began_at) FROM outbox_attempt a WHERE a.letter_id = outbox_letter.id), 0) WHERE attempt > 0;
+DELETE FROM outbox_attempt WHERE ended_at = 0;
 
 -- The queue of each server in the order in which it leaves. A claim changes
 -- nothing that is in an index.
