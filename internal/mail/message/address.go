@@ -68,7 +68,7 @@ func ParseAddress(text string) (Address, error) {
 // DomainToASCII returns a domain name in lower-case A-labels, and an error for
 // what is none.
 func DomainToASCII(domain string) (string, error) {
-	ascii, err := idna.Lookup.ToASCII(strings.ToLower(domain))
+	ascii, err := toASCII(strings.ToLower(domain))
 	if err != nil {
 		return "", fault.Invalid("domain", "This is not a domain name.").Because(err)
 	}
@@ -87,6 +87,21 @@ func DomainToASCII(domain string) (string, error) {
 		}
 	}
 	return ascii, nil
+}
+
+// toASCII leaves a name alone that is ASCII and has no hyphens of a kind with a
+// meaning (RFC 5890 2.3.1): there is nothing to turn, and to look the rules up
+// for each letter costs more than the rest of its addresses.
+func toASCII(lower string) (string, error) {
+	plain := !strings.Contains(lower, "--")
+	for i := 0; plain && i < len(lower); i++ {
+		c := lower[i]
+		plain = isAlnum(c) || c == '-' || c == '.'
+	}
+	if plain {
+		return lower, nil
+	}
+	return idna.Lookup.ToASCII(lower)
 }
 
 // CheckName refuses display names that cannot stand in a header.
