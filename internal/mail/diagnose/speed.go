@@ -218,6 +218,8 @@ func plural(n int, one, many string) string {
 // short3 is a time as people read it.
 func short3(d time.Duration) string {
 	switch {
+	case d < 100*time.Microsecond:
+		return "less than 0.1 ms"
 	case d < time.Millisecond:
 		return fmt.Sprintf("%.1f ms", float64(d.Microseconds())/1000)
 	case d < time.Second:
