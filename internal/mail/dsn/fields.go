@@ -151,7 +151,10 @@ func plainAddress(s string) string {
 // address returns the one address in s, in lower case, or "" for what is none.
 func address(s string) string {
 	if i := strings.LastIndexByte(s, '<'); i >= 0 {
-		s, _, _ = strings.Cut(s[i+1:], ">")
+		inner, rest, _ := strings.Cut(s[i+1:], ">")
+		if s = inner; strings.Trim(rest, " \t:") != "" {
+			return ""
+		}
 	}
 	s = strings.ToLower(strings.TrimSpace(s))
 	at := strings.LastIndexByte(s, '@')
