@@ -212,14 +212,14 @@ func csvRow(e Entry) []string {
 		e.Action, e.Kind, e.Name, e.Outcome, e.Reason, DetailText(e.Detail), e.Actor.RequestID,
 	}
 	for i, cell := range row {
-		row[i] = notAFormula(cell)
+		row[i] = Cell(cell)
 	}
 	return row
 }
 
-// notAFormula keeps a spreadsheet from reading a cell as a formula. Some begin a
-// new cell at each semicolon, whatever the file's separator is.
-func notAFormula(cell string) string {
+// Cell returns a cell of a CSV that no spreadsheet reads as a formula. Some begin
+// a new cell at each semicolon, whatever the file's separator is.
+func Cell(cell string) string {
 	if cell != "" && strings.ContainsRune("=+-@\t\r", rune(cell[0])) {
 		cell = "'" + cell
 	}

@@ -29,6 +29,9 @@ type Health struct {
 	// SentToday counts the recipients of the last day; the limit is that of
 	// Profile.Limits.
 	SentToday int
+	// Connections are those that all nodes have open, as far as the profile
+	// limits them; else 0.
+	Connections int
 }
 
 // Health returns the state of mail and what ends when.
@@ -49,6 +52,9 @@ func (s *Service) Health(ctx context.Context, by actor.Actor) (Health, error) {
 			if h.OAuth, h.SignedIn, err = s.tokens.Facts(tx, h.Profile.ID); err != nil {
 				return err
 			}
+		}
+		if h.Connections, err = s.paces.Held(tx, h.Profile.ID); err != nil {
+			return err
 		}
 		h.SentToday, err = s.paces.Today(tx, h.Profile.ID)
 		return err

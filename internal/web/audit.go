@@ -12,6 +12,7 @@ import (
 	"github.com/sealpost/sealpost/internal/actor"
 	"github.com/sealpost/sealpost/internal/audit"
 	"github.com/sealpost/sealpost/internal/fault"
+	"github.com/sealpost/sealpost/internal/mail/outbox"
 	"github.com/sealpost/sealpost/internal/web/page"
 )
 
@@ -50,7 +51,7 @@ const dateForm = "2006-01-02"
 
 // auditFilter reads the filter out of the query. Days are those of UTC.
 func auditFilter(v *visit) audit.Filter {
-	f := audit.Filter{Text: v.text("q"), Action: v.text("action"), Login: v.text("person"), Before: v.number("before")}
+	f := audit.Filter{Text: v.text("q"), Action: v.text("action"), Login: v.text("person"), Request: v.text("request"), Before: v.number("before")}
 	if from, err := time.Parse(dateForm, v.text("from")); err == nil {
 		f.From = from
 	}
@@ -73,7 +74,7 @@ func (s *Site) auditPage(v *visit) error {
 	all := v.by.May(actor.ReadAudit)
 	p := &page.Audit{
 		Text: f.Text, Action: f.Action, Person: f.Login, From: v.text("from"), To: v.text("to"), Actions: actions, All: all,
-		Filtered: len(v.values) > 0, Export: exportPath(v),
+		Request: f.Request, Filtered: len(v.values) > 0, Export: exportPath(v),
 	}
 	p.Title = "Audit"
 	if found.Next > 0 {
@@ -141,6 +142,18 @@ func (s *Site) auditEntry(v *visit) error {
 		p.Detail = append(p.Detail, page.AuditDetail{Name: sentenceCase(d.Name), Value: d.Value, Before: d.Before, After: d.After})
 	}
 	p.Title, p.Crumbs = p.Action, []page.Crumb{{Name: "Audit", Path: "/audit"}}
+	if id := e.Actor.RequestID; id != "" {
+		p.SameRequest = "/audit?request=" + url.QueryEscape(id)
+		if v.by.May(actor.ReadMailJournal) {
+			found, err := s.Outbox.List(v.ctx(), v.by, outbox.Filter{Trace: id, Limit: 1})
+			if err != nil {
+				return err
+			}
+			if len(found.Rows) > 0 {
+				p.Letters = journalPath + "?trace=" + url.QueryEscape(id)
+			}
+		}
+	}
 	return v.render(p)
 }
 
@@ -161,7 +174,7 @@ func doorWords(door string) string {
 // objectPath returns the page of an audited object, where there is one that by
 // may look at. The object itself may be gone.
 func (s *Site) objectPath(by actor.Actor, kind, id string) string {
-	lists := map[string]string{"user": "/users", "resource": "/resources", "account": "/accounts"}
+	lists := map[string]string{"user": "/users", "resource": "/resources", "account": "/accounts", "letter": journalPath}
 	list := lists[kind]
 	if list == "" || id == "" || !s.open(by, list+"/{id}") {
 		return ""

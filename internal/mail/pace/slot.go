@@ -33,6 +33,10 @@ func (k *Keeper) Hold(ctx context.Context, profileID string, l Limits, holder st
 	return s, ok && err == nil, err
 }
 
+// Held returns how many slots of a profile are held over all nodes. Without a
+// limit none are.
+func (k *Keeper) Held(tx *store.Tx, profileID string) (int, error) { return countSlots(tx, profileID) }
+
 // Renew keeps a slot for another d. It reports false where the lease had ended
 // and somebody else has the slot: the connection must not be used any more.
 func (k *Keeper) Renew(ctx context.Context, s Slot, d time.Duration) (bool, error) {

@@ -93,6 +93,11 @@ func renewSlot(tx *store.Tx, s Slot, d time.Duration) (bool, error) {
 	return rows > 0, err
 }
 
+func countSlots(tx *store.Tx, profileID string) (int, error) {
+	return store.One(tx, func(r store.Row) (n int, err error) { return n, r.Scan(&n) },
+		`SELECT COUNT(*) FROM mail_slot WHERE profile_id = $1 AND until > $2`, profileID, store.Micros(tx.Now()))
+}
+
 func deleteSlot(tx *store.Tx, s Slot) error {
 	_, err := tx.Exec(`DELETE FROM mail_slot WHERE profile_id = $1 AND slot = $2 AND holder = $3`, s.profileID, s.number, s.holder)
 	return err

@@ -99,9 +99,9 @@ func (h *Hub[T]) Listen(ctx context.Context, who string) (*Listener[T], error) {
 	case h.closed:
 		return nil, fault.Unavailable("Sealpost is stopping.")
 	case len(h.listeners) >= h.c.Most:
-		return nil, fault.Unavailable("Too many pages are open that follow the journal. This one shows how things were; reload it.")
+		return nil, full("Too many pages are open that follow the journal. This one shows how things were; reload it.")
 	case h.each[who] >= h.c.MostEach:
-		return nil, fault.Unavailable("You have too many pages open that follow the journal. This one shows how things were; reload it.")
+		return nil, full("You have too many pages open that follow the journal. This one shows how things were; reload it.")
 	}
 	c := make(chan T, backlog)
 	l := &Listener[T]{C: c, c: c, hub: h, who: who}
@@ -209,4 +209,9 @@ func (h *Hub[T]) tell(ctx context.Context, answer T) {
 			h.remove(l)
 		}
 	}
+}
+
+// full is the answer to one listener too many.
+func full(sentence string) error {
+	return fault.Unavailable(sentence).WithCode(fault.CodeLimited)
 }

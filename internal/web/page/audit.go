@@ -14,7 +14,9 @@ type AuditRow struct {
 type Audit struct {
 	Base
 	Text, Action, Person, From, To string
-	Actions                        []Option
+	// Request is the id of the request whose entries are wanted, or "".
+	Request string
+	Actions []Option
 	// All tells that everybody's acts are shown, not just one's own.
 	All      bool
 	Rows     []AuditRow
@@ -35,6 +37,9 @@ type AuditEntry struct {
 	Code, Door, From, Agent, Request string
 	ObjectID, ObjectPath, Reason     string
 	Detail                           []AuditDetail
+	// SameRequest are the entries of the same request, Letters those that it
+	// caused; "" where there are none to be seen.
+	SameRequest, Letters string
 }
 
 // Template names the file.

@@ -7,13 +7,38 @@ import (
 // MailJournal lists letters: what was sent to whom, and what became of it.
 type MailJournal struct {
 	Base
-	// Text, State, Kind, From and To are the filter as it was given.
-	Text, State, Kind, From, To string
-	States, Kinds               []Option
-	Rows                        []LetterRow
-	Pager                       Pager
-	// Live is the address of the list alone while something in it moves.
-	Live string
+	// Text, State, Kind, Server, Trace, From and To are the filter as it was given.
+	Text, State, Kind, Server, Trace, From, To string
+	States, Kinds, Servers                     []Option
+	Rows                                       []LetterRow
+	Pager                                      Pager
+	// Further tells that older letters were not searched yet; they are on the
+	// next page.
+	Further bool
+	Counts  JournalCounts
+	// Live is the address of the list alone, Events that of what changes.
+	Live, Events string
+	// Newest tells that the list begins with the newest letter, whatever it is.
+	Newest bool
+	// Export is where the same letters are had as a file, Reload the page itself.
+	Export, Reload string
+}
+
+// JournalCounts are how many letters are in which state.
+type JournalCounts struct {
+	// At is when they were counted.
+	At    time.Time
+	Items []JournalCount
+}
+
+// JournalCount is one number, with where its letters are listed.
+type JournalCount struct {
+	Label, Path string
+	N           int
+	// Tone is "bad" or "warn" where somebody should look.
+	Tone string
+	// Since is when the oldest of those that wait was added.
+	Since time.Time
 }
 
 // Template names the file.
@@ -21,7 +46,7 @@ func (*MailJournal) Template() string { return "mail_journal" }
 
 // Filtered tells that something was asked for.
 func (p *MailJournal) Filtered() bool {
-	return p.Text != "" || p.State != "" || p.Kind != "" || p.From != "" || p.To != ""
+	return p.Text != "" || p.State != "" || p.Kind != "" || p.Server != "" || p.Trace != "" || p.From != "" || p.To != ""
 }
 
 // LetterRow is a letter in a list.
@@ -34,6 +59,21 @@ type LetterRow struct {
 	Note, Reply string
 	// Merged counts further letters that this one stands for.
 	Merged int
+	// Waited is how long after it was added a server accepted it.
+	Waited time.Duration
+	// Server names the server it should leave through, where that is not the
+	// first one.
+	Server string
+	// Bounce tells that it came back, or that it is late.
+	Bounce *Tag
+}
+
+// WaitedText is how long it took until a server accepted it.
+func (r LetterRow) WaitedText() string {
+	if r.Waited >= time.Minute {
+		return Span(r.Waited)
+	}
+	return Took(r.Waited)
 }
 
 // MailLetter shows one letter, but not what it says.
@@ -44,7 +84,13 @@ type MailLetter struct {
 	// server calls it.
 	MessageID, QueueID, Server string
 	Due, Expires               time.Time
-	Advice                     string
+	// Class is its place in line; Route the server it should leave through.
+	Class, Route string
+	// Trace is what caused it; Cause is where the audit log tells of that, "" for
+	// who may not look.
+	Trace, Cause string
+	// Came is what came back about it; nil where nothing did.
+	Came *LetterBounce
 	// Held says why it waits, where mail is kept back.
 	Held     string
 	Attempts []LetterAttempt
@@ -64,6 +110,13 @@ type MailLetter struct {
 
 // Template names the file.
 func (*MailLetter) Template() string { return "mail_letter" }
+
+// LetterBounce is what came back about a letter that a server had taken.
+type LetterBounce struct {
+	Tag          Tag
+	At           time.Time
+	Status, Text string
+}
 
 // LetterAttempt is one try to send a letter.
 type LetterAttempt struct {

@@ -46,8 +46,12 @@ async function look(id, address) {
 /** What the server sent for a part that shows. @type {WeakMap<Element, string>} */
 const shown = new WeakMap();
 
-/** @param {string} id @param {number} wait */
-function follow(id, wait) {
+/**
+ * Asks for a part again and again.
+ * @param {string} id
+ * @param {number} [wait]
+ */
+export function follow(id, wait = soon) {
   setTimeout(async () => {
     const part = document.getElementById(id);
     const address = part?.getAttribute("data-live");
@@ -63,5 +67,6 @@ function follow(id, wait) {
 
 for (const part of document.querySelectorAll("[data-live][id]")) {
   shown.set(part, gist(part));
-  follow(part.id, soon);
+  // A part with data-events hears of what changes: see journal.js.
+  if (!part.hasAttribute("data-events")) follow(part.id);
 }
