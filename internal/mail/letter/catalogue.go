@@ -1,14 +1,15 @@
 package letter
 
 import (
-	"bytes"
 	"embed"
+	"errors"
 	"fmt"
 	htmltemplate "html/template"
 	"strings"
 	texttemplate "text/template"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/sealpost/sealpost/internal/fault"
 	"github.com/sealpost/sealpost/internal/secret"
@@ -35,14 +36,21 @@ type Content struct {
 }
 
 // Catalogue renders letters. It is safe for use by several goroutines.
-type Catalogue struct {
-	text map[string]*texttemplate.Template
-	html map[string]*htmltemplate.Template
+type Catalogue struct{ kinds map[string]*kind }
+
+// kind is a kind of letter ready to be rendered. The plans are nil where there
+// are none.
+type kind struct {
+	info KindInfo
+	text *texttemplate.Template
+	html *htmltemplate.Template
+
+	planSubject, planText, planHTML plan
 }
 
 // New parses the templates.
 func New() (*Catalogue, error) {
-	c := &Catalogue{text: map[string]*texttemplate.Template{}, html: map[string]*htmltemplate.Template{}}
+	c := &Catalogue{kinds: map[string]*kind{}}
 	for _, k := range Kinds() {
 		t, err := texttemplate.New("layout.txt").Funcs(texttemplate.FuncMap(functions())).Option("missingkey=error").
 			ParseFS(files, "templates/layout.txt", "templates/"+k.Key+".txt")
@@ -54,9 +62,59 @@ func New() (*Catalogue, error) {
 		if err != nil {
 			return nil, fmt.Errorf("parsing the letter %s: %w", k.Key, err)
 		}
-		c.text[k.Key], c.html[k.Key] = t, h
+		made := &kind{info: k, text: t, html: h}
+		if err := made.plan(); err != nil && !errors.Is(err, errNoPlan) {
+			return nil, fmt.Errorf("planning the letter %s: %w", k.Key, err)
+		}
+		c.kinds[k.Key] = made
 	}
 	return c, nil
+}
+
+// plan makes the plans of the templates, before they are executed.
+func (k *kind) plan() (err error) {
+	if k.planSubject, err = planText(k.text.Lookup("subject")); err != nil {
+		return err
+	}
+	if k.planText, err = planText(k.text); err != nil {
+		return err
+	}
+	k.planHTML, err = planHTML(k.html)
+	return err
+}
+
+// rendered is what the templates of a kind make.
+type rendered struct{ subject, text, html string }
+
+// execute renders a letter, by its plans where it has them and they know how.
+func (k *kind) execute(v *view) (rendered, error) {
+	var r rendered
+	if k.planHTML == nil {
+		return k.executeTemplates(v)
+	}
+	var err error
+	for _, part := range []struct {
+		plan plan
+		out  *string
+	}{{k.planSubject, &r.subject}, {k.planText, &r.text}, {k.planHTML, &r.html}} {
+		if *part.out, err = part.plan.execute(v); err != nil {
+			return k.executeTemplates(v)
+		}
+	}
+	return r, nil
+}
+
+// executeTemplates renders a letter with the template library.
+func (k *kind) executeTemplates(v *view) (rendered, error) {
+	var subject, text, html strings.Builder
+	if err := k.text.ExecuteTemplate(&subject, "subject", v); err != nil {
+		return rendered{}, err
+	}
+	if err := k.text.Execute(&text, v); err != nil {
+		return rendered{}, err
+	}
+	err := k.html.Execute(&html, v)
+	return rendered{subject.String(), text.String(), html.String()}, err
 }
 
 // view is what templates see.
@@ -77,28 +135,22 @@ func (c *Catalogue) Render(tx *store.Tx, l Letter) (Content, error) {
 }
 
 func (c *Catalogue) render(site Site, l Letter) (Content, error) {
-	info, ok := Info(l.Kind())
-	if !ok {
+	k := c.kinds[l.Kind()]
+	if k == nil {
 		return Content{}, fault.Internal(fmt.Errorf("no letter of kind %q", l.Kind()))
 	}
 	v := view{Site: site, Letter: l, Title: site.Title()}
 	if len(site.Logo) > 0 {
 		v.LogoID = LogoID
 	}
-	var subject, text, html bytes.Buffer
-	if err := c.text[info.Key].ExecuteTemplate(&subject, "subject", v); err != nil {
-		return Content{}, fault.Internal(err)
-	}
-	if err := c.text[info.Key].Execute(&text, v); err != nil {
-		return Content{}, fault.Internal(err)
-	}
-	if err := c.html[info.Key].Execute(&html, v); err != nil {
+	r, err := k.execute(&v)
+	if err != nil {
 		return Content{}, fault.Internal(err)
 	}
 	return Content{
-		Kind: info.Key, Class: info.Class, Lifetime: info.Lifetime,
-		Subject: strings.Join(strings.Fields(subject.String()), " "),
-		Text:    secret.FromBytes(text.Bytes()), HTML: secret.FromBytes(html.Bytes()),
+		Kind: k.info.Key, Class: k.info.Class, Lifetime: k.info.Lifetime,
+		Subject: strings.Join(strings.Fields(r.subject), " "),
+		Text:    secret.New(r.text), HTML: secret.New(r.html),
 		Logo: site.Logo, LogoType: site.LogoType,
 	}, nil
 }
@@ -134,17 +186,21 @@ func before(foot, words, text string) string {
 
 func functions() map[string]any {
 	return map[string]any{
-		"inert":  inert,
-		"reveal": secret.Value.Reveal,
-		"when":   func(t time.Time) string { return t.UTC().Format("2 January 2006, 15:04 UTC") },
-		"orUnknown": func(s string) string {
-			if s == "" {
-				return "unknown"
-			}
-			return s
-		},
-		"wrap": wrap,
+		"inert":     inert,
+		"reveal":    secret.Value.Reveal,
+		"when":      when,
+		"orUnknown": orUnknown,
+		"wrap":      wrap,
 	}
+}
+
+func when(t time.Time) string { return t.UTC().Format("2 January 2006, 15:04 UTC") }
+
+func orUnknown(s string) string {
+	if s == "" {
+		return "unknown"
+	}
+	return s
 }
 
 // joiner is an invisible character between two that must not be read as one
@@ -156,6 +212,9 @@ const joiner = "\u2060"
 // joined by dots, and of the paths of Windows shares. An invisible joiner takes
 // such words apart.
 func inert(s string) string {
+	if harmless(s) {
+		return s
+	}
 	var b strings.Builder
 	runes := []rune(s)
 	for i, r := range runes {
@@ -178,6 +237,16 @@ func inert(s string) string {
 	return b.String()
 }
 
+// harmless tells of most texts that they can stay as they are.
+func harmless(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '.' || c == '@' || c == ':' || c == '\\' {
+			return false
+		}
+	}
+	return true
+}
+
 // turns finds the marks that turn the direction of writing.
 func turns(r rune) bool { return r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 }
 
@@ -186,7 +255,7 @@ func wrap(s string) string {
 	var b strings.Builder
 	width := 0
 	for i, word := range strings.Fields(s) {
-		n := len([]rune(word))
+		n := utf8.RuneCountInString(word)
 		if i > 0 {
 			if width+1+n > 76 {
 				b.WriteByte('\n')
