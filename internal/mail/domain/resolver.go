@@ -68,24 +68,62 @@ type Resolver struct {
 
 // New returns a Resolver. The error is a fault that names the setting.
 func New(c Config) (*Resolver, error) {
-	r := &Resolver{net: net.DefaultResolver, wait: c.Wait}
+	if host, port, err := net.SplitHostPort(c.Server); c.Server != "" && (err != nil || host == "" || port == "") {
+		return nil, fault.Invalid("mail.resolver", "Write the address and port of a DNS server, for example 192.0.2.53:53.")
+	}
+	r := &Resolver{wait: c.Wait}
 	if r.wait <= 0 {
 		r.wait = usualWait
-	}
-	if c.Server == "" {
-		return r, nil
-	}
-	if host, port, err := net.SplitHostPort(c.Server); err != nil || host == "" || port == "" {
-		return nil, fault.Invalid("mail.resolver", "Write the address and port of a DNS server, for example 192.0.2.53:53.")
 	}
 	dial := c.Dial
 	if dial == nil {
 		dial = (&net.Dialer{}).DialContext
 	}
-	r.net = &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
-		return dial(ctx, network, c.Server)
+	r.net = &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+		if c.Server != "" {
+			address = c.Server
+		}
+		conn, err := dial(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		return ending(ctx, conn), nil
 	}}
 	return r, nil
+}
+
+// endingConn ends with a context: the library waits for an answer until a
+// deadline of its own.
+type endingConn struct {
+	net.Conn
+	stop func() bool
+}
+
+// packetConn is the same for UDP: the library tells the two apart by these
+// methods.
+type packetConn struct {
+	*endingConn
+	packets net.PacketConn
+}
+
+// ReadFrom reads a datagram.
+func (p *packetConn) ReadFrom(b []byte) (int, net.Addr, error) { return p.packets.ReadFrom(b) }
+
+// WriteTo writes one.
+func (p *packetConn) WriteTo(b []byte, to net.Addr) (int, error) { return p.packets.WriteTo(b, to) }
+
+func ending(ctx context.Context, conn net.Conn) net.Conn {
+	e := &endingConn{Conn: conn, stop: context.AfterFunc(ctx, func() { _ = conn.Close() })}
+	if p, ok := conn.(net.PacketConn); ok {
+		return &packetConn{endingConn: e, packets: p}
+	}
+	return e
+}
+
+// Close ends the conversation.
+func (e *endingConn) Close() error {
+	e.stop()
+	return e.Conn.Close()
 }
 
 // ask puts a question with a deadline, and once more where nobody answered.
