@@ -153,7 +153,10 @@ func startMailServer() (*MailServer, error) {
 	return m, nil
 }
 
-func greets(port int) bool {
+func greets(port int) bool { return greetsWith(port, "220 ") }
+
+// greetsWith reports whether the server on a port begins with a word.
+func greetsWith(port int, word string) bool {
 	conn, err := net.DialTimeout("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), time.Second)
 	if err != nil {
 		return false
@@ -161,7 +164,7 @@ func greets(port int) bool {
 	defer conn.Close()
 	_ = conn.SetDeadline(time.Now().Add(5 * time.Second))
 	line, err := bufio.NewReader(conn).ReadString('\n')
-	return err == nil && strings.HasPrefix(line, "220 ")
+	return err == nil && strings.HasPrefix(line, word)
 }
 
 // Log returns what the servers said.
