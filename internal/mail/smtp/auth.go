@@ -47,7 +47,8 @@ func (c *Conn) auth(ctx context.Context) error {
 
 // exchange runs one SASL exchange (RFC 4954 4).
 func (c *Conn) exchange(ctx context.Context, m sasl.Mechanism) error {
-	c.secrets = append(c.secrets, c.cfg.Auth.Password.Reveal(), c.cfg.Auth.Token.Reveal())
+	c.keepSecret(c.cfg.Auth.Password.Reveal())
+	c.keepSecret(c.cfg.Auth.Token.Reveal())
 	reply, err := c.begin(ctx, m)
 	if err != nil {
 		return err
@@ -115,8 +116,49 @@ func (c *Conn) authRefused(reply Reply, m sasl.Mechanism) *Error {
 // encode returns what is said for v, and remembers it for hide.
 func (c *Conn) encode(v secret.Value) string {
 	encoded := base64.StdEncoding.EncodeToString([]byte(v.Reveal()))
-	c.secrets = append(c.secrets, encoded)
+	c.keepSecret(encoded)
 	return encoded
+}
+
+// keepSecret remembers what hide is to look for.
+func (c *Conn) keepSecret(s string) {
+	c.secrets = append(c.secrets, s)
+	c.pairs.add(s)
+}
+
+// pairs are pairs of neighbouring octets that occur in secrets, a bit for each.
+// Most words of a server share no few of them in a row with a secret, which is
+// told much quicker than where they share them.
+type pairs struct{ bits []uint64 }
+
+func (p *pairs) add(s string) {
+	if p.bits == nil {
+		p.bits = make([]uint64, 1<<16/64)
+	}
+	for i := range max(0, len(s)-1) {
+		n := uint16(s[i])<<8 | uint16(s[i+1])
+		p.bits[n/64] |= 1 << (n % 64)
+	}
+}
+
+// mayShare reports whether text may have minHidden octets in a row that stand in
+// a secret. It errs to that side only.
+func (p *pairs) mayShare(text string) bool {
+	if p.bits == nil {
+		return false
+	}
+	run := 1
+	for i := range max(0, len(text)-1) {
+		n := uint16(text[i])<<8 | uint16(text[i+1])
+		if p.bits[n/64]&(1<<(n%64)) == 0 {
+			run = 1
+			continue
+		}
+		if run++; run >= minHidden {
+			return true
+		}
+	}
+	return false
 }
 
 // minHidden is the shortest text that hide looks for: a shorter one stands in
@@ -129,6 +171,9 @@ const minTelling = 12
 // hide takes out of a server's words what was said in the sign-in. Some servers
 // repeat what they did not understand.
 func (c *Conn) hide(text string) string {
+	if !c.pairs.mayShare(text) {
+		return text
+	}
 	for _, s := range c.secrets {
 		if len(s) >= minHidden {
 			text = strings.ReplaceAll(text, s, credentials)

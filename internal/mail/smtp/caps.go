@@ -16,9 +16,15 @@ type Caps struct {
 	Chunking   bool
 	EightBit   bool
 	UTF8       bool
+	DSN        bool
+	RequireTLS bool
 	// Size is the largest letter in bytes; 0 means that the server did not
 	// say.
 	Size int64
+	// MailMax, RcptMax and RcptDomainMax are how many letters a connection, how
+	// many recipients a letter, and how many domains these may have (LIMITS, RFC
+	// 9422); 0 means that the server did not say.
+	MailMax, RcptMax, RcptDomainMax int
 }
 
 // maxAnnounced bounds the mechanisms that are remembered.
@@ -31,8 +37,12 @@ func parseCaps(lines []string) Caps {
 	}
 	c.Lines = lines[1:]
 	for _, line := range c.Lines {
-		// Old servers write "AUTH=LOGIN" as well.
-		words := strings.Fields(strings.ToUpper(strings.Replace(line, "=", " ", 1)))
+		line = strings.ToUpper(line)
+		if !strings.HasPrefix(line, "LIMITS ") {
+			// Old servers write "AUTH=LOGIN" as well.
+			line = strings.ReplaceAll(line, "=", " ")
+		}
+		words := strings.Fields(line)
 		if len(words) == 0 {
 			continue
 		}
@@ -51,6 +61,12 @@ func parseCaps(lines []string) Caps {
 			c.EightBit = true
 		case "SMTPUTF8":
 			c.UTF8 = true
+		case "DSN":
+			c.DSN = true
+		case "REQUIRETLS":
+			c.RequireTLS = true
+		case "LIMITS":
+			c.limits(words[1:])
 		case "SIZE":
 			if len(words) > 1 {
 				if n, err := strconv.ParseInt(words[1], 10, 64); err == nil && n > 0 {
@@ -60,4 +76,24 @@ func parseCaps(lines []string) Caps {
 		}
 	}
 	return c
+}
+
+// limits reads the words behind LIMITS. A limit of nothing is none: nobody could
+// send under it.
+func (c *Caps) limits(words []string) {
+	for _, w := range words {
+		name, value, _ := strings.Cut(w, "=")
+		n, err := strconv.Atoi(value)
+		if err != nil || n < 1 {
+			continue
+		}
+		switch name {
+		case "MAILMAX":
+			c.MailMax = n
+		case "RCPTMAX":
+			c.RcptMax = n
+		case "RCPTDOMAINMAX":
+			c.RcptDomainMax = n
+		}
+	}
 }

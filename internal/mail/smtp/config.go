@@ -78,6 +78,9 @@ type Config struct {
 	Timeouts       Timeouts
 	// Dial connects; nil means a net.Dialer.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// Memory, if not nil, knows which servers do not keep what they announce, and
+	// learns of further ones. One is shared by all connections.
+	Memory *Memory
 	// Observe, if not nil, is told of each step as it ends.
 	Observe func(Event)
 	// Transcript, if not nil, records the dialogue without credentials.

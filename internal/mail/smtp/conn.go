@@ -24,14 +24,31 @@ type Conn struct {
 	// TLS on it.
 	socket, raw net.Conn
 	r           *bufio.Reader
+	in          *incoming
+	out         *outgoing
 	caps        Caps
 	tls         bool
+	// letterEnds is when the letter that is waited for has taken too long; zero
+	// outside letters.
+	letterEnds time.Time
+	// clean tells that no transaction is open on the server, as far as is known.
+	clean bool
+	// inStep is set once commands must not be said in groups, plainContent once
+	// content must not be said with BDAT; inChunks once the server has shown that
+	// it takes BDAT in any state.
+	inStep, plainContent, inChunks bool
+	// grouped tells that a group was answered well.
+	grouped bool
+	// mails counts MAIL.
+	mails int
 	// server is the certificate that the server proved itself with.
 	server *x509.Certificate
 	// broken is set once nothing may be said on the connection any more.
 	broken bool
-	// secrets are what was said in the sign-in, as it was said and in plain.
+	// secrets are what was said in the sign-in, as it was said and in plain;
+	// pairs are the pairs of octets in them.
 	secrets []string
+	pairs   pairs
 	last    time.Time
 }
 
@@ -40,7 +57,8 @@ func Dial(ctx context.Context, cfg Config) (*Conn, error) {
 	if err := cfg.check(); err != nil {
 		return nil, cfg.mark(err)
 	}
-	c := &Conn{cfg: cfg, timeout: cfg.Timeouts.withDefaults()}
+	c := &Conn{cfg: cfg, timeout: cfg.Timeouts.withDefaults(), clean: true}
+	c.in, c.out = &incoming{c: c}, &outgoing{c: c}
 	if err := c.connect(ctx); err != nil {
 		return nil, cfg.mark(err)
 	}
@@ -116,7 +134,7 @@ func (c *Conn) connect(ctx context.Context) error {
 // attach makes raw the connection and forgets what was read before.
 func (c *Conn) attach(raw net.Conn) {
 	c.raw = raw
-	c.r = bufio.NewReaderSize(raw, maxReplyLine)
+	c.r = bufio.NewReaderSize(c.in, incomingSize)
 	c.caps = Caps{}
 }
 
@@ -210,7 +228,16 @@ func (c *Conn) handshake(ctx context.Context) error {
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, c.timeout.Command)
 	defer cancel()
-	conn := tls.Client(c.raw, c.cfg.TLS)
+	// Small records at the beginning are for browsers: a letter leaves in as few
+	// pieces as possible.
+	cfg := c.cfg.TLS.Clone()
+	cfg.DynamicRecordSizingDisabled = true
+	// What was set for the words before is no bound for the handshake, which has
+	// its own.
+	if err := c.raw.SetDeadline(time.Time{}); err != nil {
+		return c.ioError(ctx, StageTLS, err)
+	}
+	conn := tls.Client(c.raw, cfg)
 	if err := conn.HandshakeContext(ctx); err != nil {
 		return c.handshakeError(ctx, err)
 	}
@@ -247,8 +274,15 @@ func (c *Conn) Certificate() *x509.Certificate { return c.server }
 // Idle returns how long nothing was said on the connection.
 func (c *Conn) Idle() time.Duration { return time.Since(c.last) }
 
-// Usable reports whether another letter may be tried on the connection.
-func (c *Conn) Usable() bool { return !c.broken }
+// Usable reports whether another letter may be tried on the connection: it
+// stands, and the server takes more on it (RFC 9422).
+func (c *Conn) Usable() bool { return !c.broken && !c.full() }
+
+// full tells that the server takes no more letters on the connection.
+func (c *Conn) full() bool { return c.caps.MailMax > 0 && c.mails >= c.caps.MailMax }
+
+// server is the name under which the server is remembered.
+func (cfg Config) server() string { return net.JoinHostPort(cfg.Host, strconv.Itoa(cfg.Port)) }
 
 // Alive asks the server with RSET whether the connection still stands.
 func (c *Conn) Alive(ctx context.Context) bool {
@@ -260,6 +294,7 @@ func (c *Conn) Alive(ctx context.Context) bool {
 		if err == nil && reply.Code != 250 {
 			err = replyError(StageMail, reply)
 		}
+		c.clean = err == nil
 		return err
 	})
 	if err != nil {
@@ -278,6 +313,7 @@ func (c *Conn) Close() error {
 	if c.raw.SetDeadline(time.Now().Add(patience)) == nil {
 		c.cfg.Transcript.add("C:", "QUIT")
 		if _, err := io.WriteString(c.raw, "QUIT\r\n"); err == nil {
+			c.in.ctx, c.in.limit, c.in.set = context.Background(), patience, true
 			if _, err := readReply(c.r); err == nil {
 				c.broken = true
 				return c.raw.Close()
@@ -319,34 +355,57 @@ func (c *Conn) say(ctx context.Context, stage Stage, line, shown string) (Reply,
 		return Reply{}, input(stage, "a line break inside a command")
 	}
 	if c.r.Buffered() > 0 {
-		return Reply{}, &Error{Stage: stage, Kind: KindProtocol, Text: "the server answered before it was asked"}
-	}
-	if err := c.deadline(ctx, c.timeout.Command); err != nil {
-		return Reply{}, c.ioError(ctx, stage, err)
+		return Reply{}, early(stage)
 	}
 	c.cfg.Transcript.add("C:", shown)
-	if _, err := io.WriteString(c.raw, line+"\r\n"); err != nil {
+	c.out.text(line, "\r\n")
+	if err := c.out.flush(ctx); err != nil {
 		return Reply{}, c.ioError(ctx, stage, err)
 	}
-	return c.readNow(ctx, stage)
+	return c.read(ctx, stage, c.timeout.Command)
+}
+
+// early is the error for words that nobody asked for.
+func early(stage Stage) *Error {
+	return &Error{Stage: stage, Kind: KindProtocol, Text: "the server answered before it was asked"}
 }
 
 // read waits at most d for a whole reply.
 func (c *Conn) read(ctx context.Context, stage Stage, d time.Duration) (Reply, error) {
-	if err := c.deadline(ctx, d); err != nil {
+	c.in.ctx, c.in.limit, c.in.set = ctx, d, false
+	line, err := readLine(c.r)
+	if err != nil {
 		return Reply{}, c.ioError(ctx, stage, err)
 	}
-	return c.readNow(ctx, stage)
+	return c.readRest(ctx, stage, line)
 }
 
-func (c *Conn) readNow(ctx context.Context, stage Stage) (Reply, error) {
-	reply, err := readReply(c.r)
+// answer is read for one whose words are of no interest as long as it says yes.
+func (c *Conn) answer(ctx context.Context, stage Stage) (Reply, error) {
+	c.in.ctx, c.in.limit, c.in.set = ctx, c.timeout.Command, false
+	line, err := readLine(c.r)
+	if err != nil {
+		return Reply{}, c.ioError(ctx, stage, err)
+	}
+	if c.cfg.Transcript == nil && (line[0] == '2' || line[0] == '3') {
+		if code, more, _, err := parseReplyLine(line); err == nil && !more {
+			return Reply{Code: code}, nil
+		}
+	}
+	return c.readRest(ctx, stage, line)
+}
+
+// readRest reads a reply whose first line is known.
+func (c *Conn) readRest(ctx context.Context, stage Stage, line []byte) (Reply, error) {
+	reply, err := readReplyFrom(c.r, line)
 	if err != nil {
 		return reply, c.ioError(ctx, stage, err)
 	}
 	for i, l := range reply.Lines {
 		told := c.hide(l)
-		c.cfg.Transcript.add("S:", Reply{Code: reply.Code, Enhanced: reply.Enhanced, Lines: []string{told}}.String())
+		if c.cfg.Transcript != nil {
+			c.cfg.Transcript.add("S:", Reply{Code: reply.Code, Enhanced: reply.Enhanced, Lines: []string{told}}.String())
+		}
 		// A challenge is for the mechanism, which needs it as it is.
 		if stage != StageAuth || reply.Code != challenge {
 			reply.Lines[i] = told
@@ -358,14 +417,6 @@ func (c *Conn) readNow(ctx context.Context, stage Stage) (Reply, error) {
 		return reply, replyError(stage, reply)
 	}
 	return reply, nil
-}
-
-// deadline bounds what follows, unless the caller has already given up.
-func (c *Conn) deadline(ctx context.Context, d time.Duration) error {
-	if err := c.raw.SetDeadline(time.Now().Add(d)); err != nil {
-		return err
-	}
-	return ctx.Err()
 }
 
 func (c *Conn) observe(e Event) {

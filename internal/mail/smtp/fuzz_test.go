@@ -102,10 +102,12 @@ func (c *tape) Read(p []byte) (int, error) {
 	return copy(p, line), err
 }
 
-func (c *tape) Write(p []byte) (int, error) { return c.heard.Write(p) }
-func (*tape) Close() error                  { return nil }
-func (*tape) SetDeadline(time.Time) error   { return nil }
-func (*tape) RemoteAddr() net.Addr          { return &net.TCPAddr{} }
+func (c *tape) Write(p []byte) (int, error)    { return c.heard.Write(p) }
+func (*tape) Close() error                     { return nil }
+func (*tape) SetDeadline(time.Time) error      { return nil }
+func (*tape) SetReadDeadline(time.Time) error  { return nil }
+func (*tape) SetWriteDeadline(time.Time) error { return nil }
+func (*tape) RemoteAddr() net.Addr             { return &net.TCPAddr{} }
 func newTape(words []byte) *tape {
 	return &tape{words: bufio.NewReaderSize(bytes.NewReader(words), maxReplyLine)}
 }

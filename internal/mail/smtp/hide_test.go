@@ -9,7 +9,9 @@ import (
 // not get it into transcript, journal or log.
 func TestRepeatedCredentialsAreHidden(t *testing.T) {
 	long := strings.Repeat("Zm9vYmFyYmF6cXV4", 60)
-	c := &Conn{secrets: []string{long, "hunter2-and-more"}}
+	c := &Conn{}
+	c.keepSecret(long)
+	c.keepSecret("hunter2-and-more")
 	for _, said := range []string{
 		"What is AUTH PLAIN " + long + "?",
 		"What is AUTH PLAIN " + visible(long),

@@ -1,100 +1,72 @@
 package smtp
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"strconv"
-	"strings"
 	"time"
-	"unicode"
 )
-
-// Submission is one letter for one envelope.
-type Submission struct {
-	// From is the envelope's sender, To its recipients: local@domain.
-	From string
-	To   []string
-	// Body is the whole message with CR LF line ends.
-	Body []byte
-	// Notify asks the server to tell the sender of a failure or a delay and of
-	// nothing else, where it offers that (DSN, RFC 3461). EnvID is what such a
-	// notice names the letter by, "" for nothing.
-	Notify bool
-	EnvID  string
-	// RequireTLS wants every server on the way to use verified TLS (RFC 8689).
-	// A server that does not promise that does not get the letter.
-	RequireTLS bool
-	// BeforeContent and AfterContent, if not nil, are called just before the
-	// first byte of the content is written and just after the last.
-	BeforeContent, AfterContent func()
-}
-
-// Result is what came of one submission.
-type Result struct {
-	// Err is nil when the server accepted the letter for at least one
-	// recipient.
-	Err *Error
-	// Refused are the recipients that the server did not take although it took
-	// others.
-	Refused map[string]*Error
-	// Reply is the server's last word on an accepted letter.
-	Reply Reply
-	// QueueID is the id under which the server says it queued the letter, or
-	// "".
-	QueueID string
-	// Took is the time from MAIL to the last reply.
-	Took time.Duration
-}
-
-// Each returns a source of letters for Send that gives subs one by one.
-func Each(subs ...Submission) func() (Submission, bool) {
-	return func() (Submission, bool) {
-		if len(subs) == 0 {
-			return Submission{}, false
-		}
-		s := subs[0]
-		subs = subs[1:]
-		return s, true
-	}
-}
 
 // Send sends the letters that next gives and calls done once for each, in
 // order, numbered from 0. next must not block; it is asked until it gives none,
-// or the connection ends. Both may be called at the same time, from two
-// goroutines, but none of the two twice at a time. The error is what ended the
-// connection; each letter that next gave has its result all the same.
+// the connection ends, or the server takes no more on it (see Usable). Both may
+// be called at the same time, from two goroutines, but none of the two twice at
+// a time. The error is what ended the connection; each letter that next gave has
+// its result all the same.
+//
+// Several letters are in flight at a time where the server allows that. One that
+// is refused costs no other. When the connection ends, those whose content may
+// be on the server have an uncertain error, the others one of the network.
 func (c *Conn) Send(ctx context.Context, next func() (Submission, bool), done func(i int, r Result)) error {
 	if c.broken {
 		return &Error{Stage: StageMail, Kind: KindNetwork, Text: "the connection is closed"}
 	}
-	for i := 0; ; i++ {
-		s, ok := next()
-		if !ok {
-			return nil
+	src := &source{c: c, next: next, done: done}
+	c.inStep = c.inStep || !c.cfg.Memory.trusts(c.cfg.server(), pipelining)
+	c.plainContent = c.plainContent || !c.cfg.Memory.trusts(c.cfg.server(), chunking)
+	stop := context.AfterFunc(ctx, func() { _ = c.socket.SetDeadline(time.Unix(1, 0)) })
+	defer stop()
+	var ended *Error
+	for ended == nil && src.more() {
+		if ctx.Err() != nil {
+			ended = c.ioError(ctx, StageMail, ctx.Err())
+			break
 		}
-		began := time.Now()
-		var r Result
-		err := c.whileAlive(ctx, StageMail, func(ctx context.Context) error {
-			r = c.sendOne(ctx, s)
-			return nil
-		})
-		if err != nil {
-			r.Err = asError(err)
-		}
-		c.markResult(r)
-		r.Took = time.Since(began)
-		if r.Err != nil && ends(r.Err) {
-			c.drop()
-		}
-		done(i, r)
-		if c.broken {
-			return r.Err
+		switch {
+		case c.inChunks && c.groups() && c.chunks():
+			ended = c.sendWindow(ctx, src, nil)
+		case c.groups():
+			ended = c.sendGroups(ctx, src)
+		default:
+			ended = c.sendInStep(ctx, src.take(), src)
 		}
 	}
+	c.letterEnds = time.Time{}
+	if ended == nil {
+		return nil
+	}
+	c.drop()
+	ended.Bearer = c.cfg.bears()
+	src.abandon(ended)
+	return ended
+}
+
+// groups reports whether commands may be said in groups (RFC 2920), chunks
+// whether content may be said with BDAT (RFC 3030).
+func (c *Conn) groups() bool { return c.caps.Pipelining && !c.inStep }
+func (c *Conn) chunks() bool { return c.caps.Chunking && !c.plainContent }
+
+// doubt notes that the server does not keep an extension. The connection does
+// without it from now on, and so do the next ones.
+func (c *Conn) doubt(what extension, sure bool) {
+	if what == pipelining {
+		c.inStep = true
+	} else {
+		c.plainContent = true
+	}
+	c.cfg.Memory.distrust(c.cfg.server(), what, sure)
 }
 
 // markResult notes in the errors of r how the connection signed in.
@@ -107,237 +79,149 @@ func (c *Conn) markResult(r Result) {
 	}
 }
 
-// ends reports whether nothing more may be said after err: anything but an
-// orderly reply that leaves the connection as it is, or a letter refused here
-// before a word was said.
-func ends(err *Error) bool {
-	switch err.Kind {
-	case KindInput:
-		return false
-	case KindReply:
-		return err.Code == 421
-	}
-	return true
+// depart notes that a letter is about to be said. It is said behind RSET, unless
+// it is sure that no transaction is open: that keeps it apart from the one before
+// whatever the server made of that. Recipients who were accepted for one must
+// never get the other.
+func (c *Conn) depart(f *flight) {
+	f.began, f.start, f.reset = time.Now(), c.out.said, !c.clean
+	c.clean = false
 }
 
-func (c *Conn) sendOne(ctx context.Context, s Submission) Result {
-	params, err := c.envelope(s)
-	if err != nil {
-		return Result{Err: err}
+// sayEnvelope says MAIL and RCPT in a group with what follows.
+func (c *Conn) sayEnvelope(f *flight) {
+	if f.reset {
+		c.said("RSET")
 	}
-	if err := c.expect(ctx, StageMail, "MAIL FROM:<"+s.From+">"+params, 250); err != nil {
-		return c.reset(ctx, Result{Err: err})
+	c.out.text("MAIL FROM:<", f.sub.From, ">", f.params, "\r\n")
+	if c.cfg.Transcript != nil {
+		c.cfg.Transcript.add("C:", "MAIL FROM:<"+f.sub.From+">"+f.params)
 	}
-	r := Result{}
-	accepted := 0
-	for _, to := range s.To {
-		reply, err := c.command(ctx, StageRcpt, "RCPT TO:<"+to+">")
-		if err != nil {
-			return Result{Err: asError(err)}
+	for _, to := range f.sub.To {
+		c.out.text("RCPT TO:<", to, ">", f.rcpt, "\r\n")
+		if c.cfg.Transcript != nil {
+			c.cfg.Transcript.add("C:", "RCPT TO:<"+to+">"+f.rcpt)
 		}
-		if reply.Code == 250 || reply.Code == 251 {
-			accepted++
-			continue
-		}
-		if r.Refused == nil {
-			r.Refused = map[string]*Error{}
-		}
-		r.Refused[to] = replyError(StageRcpt, reply)
-		r.Err = r.Refused[to]
 	}
-	if accepted == 0 {
-		return c.reset(ctx, r)
-	}
-	r.Err = nil
-	if err := c.expect(ctx, StageData, "DATA", 354); err != nil {
-		r.Err = err
-		return c.reset(ctx, r)
-	}
-	reply, err := c.content(ctx, s)
-	if err != nil {
-		r.Err = err
-		return r
-	}
-	r.Reply, r.QueueID = reply, queueID(reply)
-	return r
 }
 
-// expect says a command and wants exactly one code.
-func (c *Conn) expect(ctx context.Context, stage Stage, line string, want int) *Error {
-	reply, err := c.command(ctx, stage, line)
+// said gathers a command.
+func (c *Conn) said(line string) {
+	c.cfg.Transcript.add("C:", line)
+	c.out.text(line, "\r\n")
+}
+
+// sayContent says the letter for DATA, with its end.
+func (c *Conn) sayContent(ctx context.Context, f *flight) {
+	c.announce(f)
+	c.sayStuffed(ctx, f.sub.Body)
+	c.out.text(".\r\n")
+	f.end.Store(c.out.said)
+}
+
+// sayChunk says the letter in one chunk.
+func (c *Conn) sayChunk(ctx context.Context, f *flight) {
+	size := strconv.Itoa(len(f.sub.Body))
+	if c.cfg.Transcript != nil {
+		c.cfg.Transcript.add("C:", "BDAT "+size+" LAST")
+	}
+	c.out.text("BDAT ", size, " LAST\r\n")
+	c.announce(f)
+	c.out.bytes(ctx, f.sub.Body)
+	f.end.Store(c.out.said)
+}
+
+func (c *Conn) announce(f *flight) {
+	if f.sub.BeforeContent != nil {
+		f.sub.BeforeContent()
+	}
+	if c.cfg.Transcript != nil {
+		c.cfg.Transcript.add("C:", fmt.Sprintf("[letter of %d bytes]", len(f.sub.Body)))
+	}
+}
+
+// sayStuffed says body with a dot before each line that begins with one (RFC
+// 5321 4.5.2). checkBody has seen the body.
+func (c *Conn) sayStuffed(ctx context.Context, body []byte) {
+	if body[0] == '.' {
+		c.out.text(".")
+	}
+	for {
+		i := bytes.Index(body, []byte("\n."))
+		if i < 0 {
+			c.out.bytes(ctx, body)
+			return
+		}
+		c.out.bytes(ctx, body[:i+1])
+		c.out.text(".")
+		body = body[i+1:]
+	}
+}
+
+// lost makes of err, which ended the connection in an answer to f or in place of
+// it, the result of f: the server may have the letter where its end was sent. A
+// 421 says that it has not.
+func (c *Conn) lost(f *flight, err *Error) {
+	if f.r.Err != nil {
+		return // refused before
+	}
+	e := *err
+	if c.reached(f) && e.Kind != KindReply {
+		e.Stage, e.Uncertain = StageContent, true
+	}
+	f.r.Err = &e
+}
+
+// reached reports whether the whole content of f was sent.
+func (c *Conn) reached(f *flight) bool {
+	end := f.end.Load()
+	return end > 0 && c.out.sent >= end
+}
+
+// limit is how long a letter may take in all: a server that is slow with each
+// word in turn does not hold a connection for hours.
+func (c *Conn) limit(f *flight) time.Time {
+	return time.Now().Add(c.contentWait(f) + time.Duration(5+len(f.sub.To)/10)*c.timeout.Command)
+}
+
+// contentWait is how long the answer to the content may take.
+func (c *Conn) contentWait(f *flight) time.Duration {
+	return c.timeout.Final + time.Duration(len(f.sub.Body)/MinRate)*time.Second
+}
+
+// took reads what a server says of a letter whose end it has.
+func (c *Conn) took(ctx context.Context, f *flight) *Error {
+	reply, err := c.read(ctx, StageContent, c.contentWait(f))
 	if err != nil {
 		return asError(err)
 	}
-	if reply.Code != want {
-		return replyError(stage, reply)
-	}
-	return nil
+	return c.judge(f, reply)
 }
 
-// reset brings the server back to the start of a letter after an orderly
-// refusal. Should that fail, the refusal stays the result.
-func (c *Conn) reset(ctx context.Context, r Result) Result {
-	if r.Err == nil || ends(r.Err) {
-		return r
-	}
-	if err := c.expect(ctx, StageMail, "RSET", 250); err != nil {
-		c.drop()
-	}
-	return r
-}
-
-// envelope checks the letter and returns the parameters of MAIL.
-func (c *Conn) envelope(s Submission) (string, *Error) {
-	if len(s.To) == 0 || len(s.Body) == 0 {
-		return "", input(StageMail, "a letter without recipient or content")
-	}
-	utf8 := false
-	for _, a := range append([]string{s.From}, s.To...) {
-		if !plainAddress(a) {
-			return "", input(StageMail, "an address that cannot stand in an envelope")
-		}
-		utf8 = utf8 || strings.ContainsFunc(a, func(r rune) bool { return r > 0x7e })
-	}
-	if err := checkBody(s.Body); err != nil {
-		return "", err
-	}
-	var params string
-	if c.caps.Size > 0 {
-		if int64(len(s.Body)) > c.caps.Size {
-			return "", input(StageMail, fmt.Sprintf("the letter has %d bytes, the server takes %d", len(s.Body), c.caps.Size))
-		}
-		params += " SIZE=" + strconv.Itoa(len(s.Body))
-	}
-	if bytes.ContainsFunc(s.Body, func(r rune) bool { return r > 0x7f }) {
-		if !c.caps.EightBit {
-			return "", input(StageMail, "the letter has 8-bit content and the server takes none")
-		}
-		params += " BODY=8BITMIME"
-	}
-	if utf8 {
-		if !c.caps.UTF8 {
-			return "", input(StageMail, "the server takes no addresses beyond ASCII")
-		}
-		params += " SMTPUTF8"
-	}
-	return params, nil
-}
-
-// plainAddress reports whether an address can stand between angle brackets
-// without ending them or adding a parameter.
-func plainAddress(a string) bool {
-	local, domain, ok := strings.Cut(a, "@")
-	if !ok || local == "" || domain == "" || len(a) > 320 || strings.Contains(domain, "@") {
-		return false
-	}
-	return !strings.ContainsFunc(a, func(r rune) bool {
-		return r == ' ' || strings.ContainsRune("<>()[]\\,;:\"", r) || unicode.IsSpace(r) || hidden(r)
-	})
-}
-
-// checkBody refuses what could be read as the end of the content by some
-// server, or as a line that is too long (RFC 5321 4.5.3.1.6).
-func checkBody(body []byte) *Error {
-	for len(body) > 0 {
-		i := bytes.IndexByte(body, '\n')
-		if i < 1 || body[i-1] != '\r' {
-			return input(StageContent, "a line of the letter does not end with CR LF")
-		}
-		line := body[:i-1]
-		if bytes.IndexByte(line, '\r') >= 0 || bytes.IndexByte(line, 0) >= 0 {
-			return input(StageContent, "a line of the letter holds CR or NUL")
-		}
-		if len(line) > 998 {
-			return input(StageContent, "a line of the letter is longer than 998 bytes")
-		}
-		body = body[i+1:]
-	}
-	return nil
-}
-
-// content writes the letter and reads the answer. Once the end of the content
-// is written, every failure but a reply is uncertain.
-func (c *Conn) content(ctx context.Context, s Submission) (Reply, *Error) {
-	if c.r.Buffered() > 0 {
-		return Reply{}, &Error{Stage: StageContent, Kind: KindProtocol, Text: "the server answered before it had the letter"}
-	}
-	rate := time.Duration(len(s.Body)/MinRate) * time.Second
-	if err := c.deadline(ctx, c.timeout.Command+rate); err != nil {
-		return Reply{}, c.ioError(ctx, StageContent, err)
-	}
-	if s.BeforeContent != nil {
-		s.BeforeContent()
-	}
-	c.cfg.Transcript.add("C:", fmt.Sprintf("[letter of %d bytes]", len(s.Body)))
-	w := bufio.NewWriterSize(c.raw, 32<<10)
-	err := writeStuffed(w, s.Body)
-	if err == nil {
-		err = w.Flush()
-	}
-	if err != nil {
-		// The end was not written: no server takes the letter as whole.
-		return Reply{}, c.ioError(ctx, StageContent, err)
-	}
-	if _, err := io.WriteString(c.raw, ".\r\n"); err != nil {
-		e := c.ioError(ctx, StageContent, err)
-		e.Uncertain = true
-		return Reply{}, e
-	}
-	if s.AfterContent != nil {
-		s.AfterContent()
-	}
-	reply, err := c.read(ctx, StageContent, c.timeout.Final)
+// judge sorts the answer to the content. An error is one that ends the
+// connection.
+func (c *Conn) judge(f *flight, reply Reply) *Error {
 	switch {
-	case err != nil:
-		e := asError(err)
-		e.Uncertain = e.Kind != KindReply
-		return Reply{}, e
 	case reply.Code == 250:
-		return reply, nil
+		f.r.Err, f.r.Reply, f.r.QueueID = nil, reply, queueID(reply)
+		return nil
 	case reply.Code/100 == 4 || reply.Code/100 == 5:
-		return Reply{}, replyError(StageContent, reply)
+		f.r.Err = replyError(StageContent, reply)
+		return nil
 	}
-	e := replyError(StageContent, reply)
-	e.Kind, e.Uncertain = KindProtocol, true
-	return Reply{}, e
+	return odd(StageContent, reply)
 }
 
-// writeStuffed writes body with a dot before each line that begins with one
-// (RFC 5321 4.5.2). checkBody has seen the body.
-func writeStuffed(w io.Writer, body []byte) error {
-	for len(body) > 0 {
-		if body[0] == '.' {
-			if _, err := w.Write([]byte{'.'}); err != nil {
-				return err
-			}
-		}
-		i := bytes.IndexByte(body, '\n') + 1
-		if i == 0 {
-			i = len(body)
-		}
-		if _, err := w.Write(body[:i]); err != nil {
-			return err
-		}
-		body = body[i:]
-	}
-	return nil
+// odd is the error for a reply that is no answer to what was said: client and
+// server do not understand each other.
+func odd(stage Stage, reply Reply) *Error {
+	e := replyError(stage, reply)
+	e.Kind = KindProtocol
+	return e
 }
 
-// queueID finds the id in "Ok: queued as 4F5" (Postfix), "OK id=1abc" (Exim),
-// "2.0.0 abc Message accepted" and the like.
-func queueID(r Reply) string {
-	words := strings.Fields(r.Text())
-	for i, w := range words {
-		w = strings.Trim(w, "<>,;()[]")
-		if id, ok := strings.CutPrefix(w, "id="); ok {
-			return id
-		}
-		if strings.EqualFold(w, "as") && i > 0 && strings.EqualFold(words[i-1], "queued") && i+1 < len(words) {
-			return strings.Trim(words[i+1], "<>,;()[].")
-		}
-	}
-	return ""
-}
+// refusal reports whether a reply says no in an orderly way.
+func refusal(code int) bool { return code/100 == 4 || code/100 == 5 }
 
 func asError(err error) *Error {
 	var e *Error
