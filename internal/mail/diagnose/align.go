@@ -16,13 +16,13 @@ func (z *zone) keys(ctx context.Context) Step {
 	if domain.Private(z.from) {
 		return inside(s.Key, title, z.from)
 	}
-	own, signs, err := z.doctor.signing(ctx, z.from)
+	own, err := z.doctor.signing(ctx, z.by, z.from)
 	switch {
 	case err != nil:
 		s.State, s.Detail = Skipped, "Sealpost could not look up its own key."
 		return s
-	case signs:
-		return z.ownKey(ctx, s, own)
+	case len(own) > 0:
+		return z.ownKeys(ctx, s, own)
 	case z.provider == nil:
 		s.State = Skipped
 		s.Detail = "Sealpost does not sign letters for " + z.from + ". Whether " + z.host + " does shows in the test mail: its headers name DKIM-Signature, d=."
@@ -35,10 +35,36 @@ func (z *zone) keys(ctx context.Context) Step {
 	return z.providersKey(ctx, s)
 }
 
-// ownKey compares the key in the DNS with the one that is used here.
+// ownKeys compares the keys in the DNS with those that are used here: one that
+// is right is enough for receivers, and each should be.
+func (z *zone) ownKeys(ctx context.Context, s Step, own []Signing) Step {
+	z.signer, z.dkim = own[0].Domain, no
+	wrong := s
+	for _, key := range own {
+		one := z.ownKey(ctx, s, key)
+		s.Lines = append(s.Lines, one.Lines...)
+		switch {
+		case one.State == Skipped && z.dkim == no:
+			z.dkim = unknown
+			wrong = one
+		case one.Record != (Record{}):
+			wrong = one
+		case one.State != Skipped:
+			z.dkim = yes
+			s.State, s.Detail, s.Advice = one.State, one.Detail, one.Advice
+		}
+	}
+	if wrong.Detail != "" {
+		wrong.Lines = s.Lines
+		return wrong
+	}
+	return s
+}
+
+// ownKey compares one of them.
 func (z *zone) ownKey(ctx context.Context, s Step, own Signing) Step {
-	z.signer, z.dkim = own.Domain, no
 	there, err := z.dns.DKIMKey(ctx, own.Selector, own.Domain)
+	s.Lines = nil
 	if there.Record != "" {
 		s.Lines = []string{there.Record}
 	}
@@ -46,16 +72,14 @@ func (z *zone) ownKey(ctx context.Context, s Step, own Signing) Step {
 	var wrong *domain.Wrong
 	switch {
 	case errors.Is(err, domain.ErrUnsure):
-		z.dkim = unknown
 		return unasked(s.Key, s.Title)
 	case errors.As(err, &wrong):
 		s.Detail = wrong.Why
 	case err != nil:
-		s.Detail = "Sealpost signs for " + own.Domain + ", and the key is not in the DNS at " + there.Name + ". Receivers count the letters as not signed."
+		s.Detail = "Sealpost signs for " + own.Domain + ", and the key is not in the DNS at " + there.Name + ". Receivers count the letters as not signed with it."
 	case !reflect.DeepEqual(there.Public, wanted.Public):
 		s.Detail = "In the DNS at " + there.Name + " stands another key than the one that Sealpost signs with."
 	default:
-		z.dkim = yes
 		s.Detail = fmt.Sprintf("Sealpost signs for %s; its key is in the DNS at %s.", own.Domain, there.Name)
 		if there.Testing {
 			s.State, s.Advice = Warn, "The record says that the key is for trying out (t=y). Take that away once letters arrive."

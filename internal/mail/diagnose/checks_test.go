@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sealpost/sealpost/internal/actor"
 	"github.com/sealpost/sealpost/internal/mail"
 	"github.com/sealpost/sealpost/internal/mail/diagnose"
 	"github.com/sealpost/sealpost/internal/mail/domain"
@@ -81,8 +82,11 @@ func well() map[string][]string {
 }
 
 func signed(c *diagnose.Config) {
-	c.Signing = func(_ context.Context, d string) (diagnose.Signing, bool, error) {
-		return diagnose.Signing{Domain: d, Selector: "s1", Value: ed25519Key}, true, nil
+	c.Signing = func(_ context.Context, _ actor.Actor, d string) ([]diagnose.Signing, error) {
+		return []diagnose.Signing{{Domain: d, Selector: "s1", Value: ed25519Key}}, nil
+	}
+	c.Sign = func(_ context.Context, from string, message []byte, _ time.Time) ([]byte, error) {
+		return append([]byte("DKIM-Signature: d="+from+"\r\n"), message...), nil
 	}
 }
 
@@ -148,7 +152,7 @@ func TestWhatReceiversWillSee(t *testing.T) {
 		{
 			what: "bounces go elsewhere", records: with(with(well(), "bounces.net TXT", "v=spf1 ip4:192.0.2.1 ip6:2001:db8::1 -all"), "bounces.net MX", "10 mx.bounces.net"),
 			config: func(c *diagnose.Config) {
-				c.Envelope = func(string) string { return "b@bounces.net" }
+				c.Envelope = func(context.Context, string) string { return "b@bounces.net" }
 			},
 			want: "SPF aligned no, DKIM aligned unknown", looks: "alignment",
 		},
@@ -167,10 +171,10 @@ func TestWhatReceiversWillSee(t *testing.T) {
 	} {
 		t.Run(tt.what, func(t *testing.T) {
 			r := plain(t)
-			r.sink(nil)
+			sink := r.sink(nil)
 			if tt.host != "" {
 				shown := r.lab.Make(smtptest.Order{DNS: []string{tt.host}, By: r.root}).TLS()
-				r.sink(func(c *smtptest.SinkConfig) { c.Certificate = &shown })
+				sink = r.sink(func(c *smtptest.SinkConfig) { c.Certificate = &shown })
 				tt.records["smtp.office365.com A"] = []string{"203.0.113.7"}
 			}
 			r.ask(tt.records, tt.config)
@@ -185,6 +189,7 @@ func TestWhatReceiversWillSee(t *testing.T) {
 			if !report.Passed {
 				t.Fatalf("the DNS decided: %s", states(report))
 			}
+			checkSent(t, sink.Wait(t, 1)[0], r.config)
 			g := group(t, report, diagnose.GroupDNS)
 			if card := check(t, g, diagnose.CheckAlignment); !strings.Contains(card.Detail, tt.want) || !strings.HasPrefix(g.Detail, card.Detail) {
 				t.Errorf("got %q in %q, want %q", card.Detail, g.Detail, tt.want)
@@ -208,6 +213,17 @@ func TestWhatReceiversWillSee(t *testing.T) {
 				t.Errorf("the group is %s", g.State)
 			}
 		})
+	}
+}
+
+// checkSent wants a test letter to leave as others do.
+func checkSent(t *testing.T, l smtptest.Letter, c diagnose.Config) {
+	t.Helper()
+	if c.Envelope != nil && l.From != c.Envelope(t.Context(), "") {
+		t.Errorf("the envelope is from %s", l.From)
+	}
+	if signed := strings.HasPrefix(string(l.Data), "DKIM-Signature: d=example.org\r\n"); signed != (c.Sign != nil) {
+		t.Errorf("signed is %v in %.60q", signed, l.Data)
 	}
 }
 

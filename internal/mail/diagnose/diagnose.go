@@ -138,10 +138,11 @@ type Config struct {
 	DNS *domain.Resolver
 	// Envelope returns the envelope sender of letters from a sender; nil means
 	// the same.
-	Envelope func(sender string) string
-	// Signing tells how letters from a domain are signed, and false where they
-	// are not. Nil means that none is.
-	Signing func(ctx context.Context, domain string) (Signing, bool, error)
+	Envelope func(ctx context.Context, sender string) string
+	// Signing tells with which keys letters from a domain are signed; none where
+	// they are not. Sign signs one, just as delivery does. Nil ones sign nothing.
+	Signing func(ctx context.Context, by actor.Actor, from string) ([]Signing, error)
+	Sign    func(ctx context.Context, from string, message []byte, at time.Time) ([]byte, error)
 	// Note writes down what came of a mail that was handed over, for the
 	// journal. Nil means that none is kept.
 	Note func(ctx context.Context, s Sent) error
@@ -178,8 +179,9 @@ type Doctor struct {
 	table   *verdict.Table
 
 	dns      *domain.Resolver
-	envelope func(sender string) string
-	signing  func(ctx context.Context, domain string) (Signing, bool, error)
+	envelope func(ctx context.Context, sender string) string
+	signing  func(ctx context.Context, by actor.Actor, from string) ([]Signing, error)
+	sign     func(ctx context.Context, from string, message []byte, at time.Time) ([]byte, error)
 }
 
 // New returns a Doctor. An error means that the table of replies is broken.
@@ -204,12 +206,12 @@ func New(c Config) (*Doctor, error) {
 	if d.note == nil {
 		d.note = func(context.Context, Sent) error { return nil }
 	}
-	d.dns, d.envelope, d.signing = c.DNS, c.Envelope, c.Signing
+	d.dns, d.envelope, d.signing, d.sign = c.DNS, c.Envelope, c.Signing, c.Sign
 	if d.envelope == nil {
-		d.envelope = func(sender string) string { return sender }
+		d.envelope = func(_ context.Context, sender string) string { return sender }
 	}
 	if d.signing == nil {
-		d.signing = func(context.Context, string) (Signing, bool, error) { return Signing{}, false, nil }
+		d.signing = func(context.Context, actor.Actor, string) ([]Signing, error) { return nil, nil }
 	}
 	return d, nil
 }
@@ -556,7 +558,8 @@ func (t *test) mail(ctx context.Context, link mail.Link) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	sub := smtp.Submission{From: transport.From.Spec(), To: []string{t.to.Spec()}, Body: body}
+	envelope := t.doctor.envelope(ctx, transport.From.Spec())
+	sub := smtp.Submission{From: envelope, To: []string{t.to.Spec()}, Body: body}
 	var result smtp.Result
 	began := time.Now()
 	err = link.Send(ctx, smtp.Each(sub), func(_ int, r smtp.Result) { result = r })
@@ -572,7 +575,7 @@ func (t *test) mail(ctx context.Context, link mail.Link) (bool, error) {
 		return false, t.refused(ctx, err)
 	}
 	if t.next() == StepSender {
-		t.end(Step{Key: StepSender, State: OK, Detail: transport.From.Spec()})
+		t.end(Step{Key: StepSender, State: OK, Detail: envelope})
 		t.end(Step{Key: StepTo, State: OK, Detail: t.to.Spec()})
 	}
 	t.seen.accept = result.Took
@@ -639,6 +642,9 @@ func (t *test) letter(ctx context.Context, transport mail.Transport) ([]byte, Se
 		parts.Inline = []message.Image{{ID: letter.LogoID, Type: content.LogoType, Data: content.Logo}}
 	}
 	body, err := message.Build(parts)
+	if err == nil && t.doctor.sign != nil {
+		body, err = t.doctor.sign(ctx, transport.From.Domain, body, when)
+	}
 	return body, Sent{MessageID: id, Subject: content.Subject}, err
 }
 

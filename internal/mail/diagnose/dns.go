@@ -43,7 +43,9 @@ type zone struct {
 	dns *domain.Resolver
 	// from is the domain that people see, envelope the one that bounces go to.
 	from, envelope string
-	provider       *provider
+	// bounces is the envelope sender.
+	bounces  string
+	provider *provider
 
 	addrs []netip.Addr
 
@@ -59,7 +61,8 @@ func (t *test) lookAtDNS(ctx context.Context) (string, []Step) {
 	z := &zone{test: t, dns: t.doctor.dns, provider: providerOf(t.host), spf: unknown, dkim: unknown}
 	sender := t.draft.Profile.SenderAddress
 	z.from = domainOf(sender)
-	z.envelope = domainOf(t.doctor.envelope(sender))
+	z.bounces = t.doctor.envelope(ctx, sender)
+	z.envelope = domainOf(z.bounces)
 	if t.graph() {
 		z.provider = providerOf("smtp.office365.com")
 	}
@@ -254,7 +257,7 @@ func (z *zone) allowed(ctx context.Context, spf domain.SPF, s *Step) {
 			continue
 		}
 		public = append(public, a)
-		if spf.Check(ctx, a, z.doctor.envelope(z.draft.Profile.SenderAddress), z.host) != domain.Pass {
+		if spf.Check(ctx, a, z.bounces, z.host) != domain.Pass {
 			refused = append(refused, a)
 		}
 	}
