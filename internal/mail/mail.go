@@ -18,6 +18,7 @@ import (
 	"github.com/sealpost/sealpost/internal/mail/pace"
 	"github.com/sealpost/sealpost/internal/mail/profile"
 	"github.com/sealpost/sealpost/internal/mail/record"
+	"github.com/sealpost/sealpost/internal/mail/smtp"
 	"github.com/sealpost/sealpost/internal/mail/token"
 	"github.com/sealpost/sealpost/internal/mail/verdict"
 	"github.com/sealpost/sealpost/internal/mail/wire"
@@ -133,6 +134,8 @@ type Service struct {
 	table  *verdict.Table
 
 	strangers consent.Strangers
+	// memory is what is known of servers that do not keep what they announce.
+	memory smtp.Memory
 }
 
 // New returns the mail service of a database.
@@ -166,6 +169,7 @@ func New(c Config) *Service {
 	if s.now == nil {
 		s.now = time.Now
 	}
+	s.memory.Now = s.now
 	if s.log == nil {
 		s.log = slog.Default()
 	}

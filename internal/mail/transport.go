@@ -198,7 +198,7 @@ func (s *Service) transport(ctx context.Context, d Draft, local string, access f
 			return t, err
 		}
 	}
-	t.Config = smtp.Config{Host: p.Host, Port: p.Port, Security: p.Security, LocalName: local, Timeouts: p.Timeouts, Dial: s.dialAllowed}
+	t.Config = smtp.Config{Host: p.Host, Port: p.Port, Security: p.Security, LocalName: local, Timeouts: p.Timeouts, Dial: s.dialAllowed, Memory: &s.memory}
 	if p.Kind == KindCapture {
 		return t, s.toCapture(&t)
 	}
