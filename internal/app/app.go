@@ -24,14 +24,19 @@ import (
 	"github.com/sealpost/sealpost/internal/identity"
 	"github.com/sealpost/sealpost/internal/keyring"
 	"github.com/sealpost/sealpost/internal/mail"
+	"github.com/sealpost/sealpost/internal/mail/bounce"
 	"github.com/sealpost/sealpost/internal/mail/capture"
 	"github.com/sealpost/sealpost/internal/mail/diagnose"
+	"github.com/sealpost/sealpost/internal/mail/dkim"
+	"github.com/sealpost/sealpost/internal/mail/domain"
 	"github.com/sealpost/sealpost/internal/mail/letter"
 	"github.com/sealpost/sealpost/internal/mail/oauth"
 	"github.com/sealpost/sealpost/internal/mail/outbox"
 	"github.com/sealpost/sealpost/internal/mail/pace"
+	"github.com/sealpost/sealpost/internal/mail/servers"
 	"github.com/sealpost/sealpost/internal/mail/token"
 	"github.com/sealpost/sealpost/internal/mail/verdict"
+	"github.com/sealpost/sealpost/internal/mail/wire"
 	"github.com/sealpost/sealpost/internal/operator"
 	"github.com/sealpost/sealpost/internal/store"
 	"github.com/sealpost/sealpost/internal/vault"
@@ -62,12 +67,15 @@ type Options struct {
 	// Existing refuses to make a new installation: a mistyped data folder is
 	// then a fault and not an empty Sealpost.
 	Existing bool
-	Outside  Outside
+	// Version is the release, for what is written down to be sent to others.
+	Version string
+	Outside Outside
 }
 
 // App is the domains, wired, without a listener.
 type App struct {
 	cfg     config.Config
+	version string
 	out     Outside
 	log     *slog.Logger
 	events  *eventCounter
@@ -79,15 +87,27 @@ type App struct {
 	letters *letter.Catalogue
 	outbox  *outbox.Outbox
 	table   *verdict.Table
-	tokens  *token.Keeper
-	pace    *pace.Keeper
-	mail    *mail.Service
+	// wire connects to mail servers; shows is what they are shown that ask who
+	// connects, nil where the operator gave nothing.
+	wire   *wire.Dialer
+	shows  *wire.Certificate
+	tokens *token.Keeper
+	pace   *pace.Keeper
+	// mail is the first mail server, second the one beside it.
+	mail, second *mail.Service
+	servers      *servers.Service
+	dkim         *dkim.Service
+	// bounces knows what came back; mailbox reads it.
+	bounces *bounce.Service
+	mailbox atomic.Pointer[worker.Handle]
 	// capture is nil where the operator switched it off.
 	capture *capture.Mailbox
-	doctor  *diagnose.Doctor
-	users   *identity.Service
-	vault   *vault.Service
-	door    *operator.Door
+	// dns is asked about mail; doctor and doctor2 test them.
+	dns             *domain.Resolver
+	doctor, doctor2 *diagnose.Doctor
+	users           *identity.Service
+	vault           *vault.Service
+	door            *operator.Door
 	// grants and alerts count from the start, for whoever asks.
 	grants, alerts *prometheus.CounterVec
 	// metrics is nil where nobody asks for them.
@@ -96,7 +116,7 @@ type App struct {
 
 // New opens the database and builds the domains.
 func New(ctx context.Context, cfg config.Config, o Options) (*App, error) {
-	a := &App{cfg: cfg, out: o.Outside, log: o.Log, grants: newGrants(), alerts: newAlerts()}
+	a := &App{cfg: cfg, version: o.Version, out: o.Outside, log: o.Log, grants: newGrants(), alerts: newAlerts()}
 	if a.log == nil {
 		a.log = slog.Default()
 	}
@@ -162,17 +182,21 @@ func (a *App) build() (err error) {
 	if a.letters, err = letter.New(); err != nil {
 		return err
 	}
-	a.outbox = outbox.New(outbox.Config{DB: a.db, Keys: a.keys, Audit: a.audit, Letters: a.letters, Wake: a.bell.ring})
+	a.outbox = outbox.New(outbox.Config{DB: a.db, Keys: a.keys, Audit: a.audit, Letters: a.letters, Route: servers.Route, Wake: a.bell.ring})
 	if a.cfg.CaptureListen != "" {
 		a.capture = capture.New(capture.Config{DB: a.db, Keys: a.keys, Audit: a.audit, Log: a.log})
 	}
 	var late lateVault
-	if err := a.buildMail(&late); err != nil {
+	if err := errors.Join(a.buildDNS(), a.buildMail(&late), a.buildBounces(&late)); err != nil {
 		return err
 	}
-	a.doctor, err = diagnose.New(diagnose.Config{Mail: a.mail, Letters: a.letters, DB: a.db, Resolve: a.out.Resolve, Now: a.out.Now, Note: a.noteTest})
-	if err != nil {
-		return err
+	for _, d := range []struct {
+		mail *mail.Service
+		into **diagnose.Doctor
+	}{{a.mail, &a.doctor}, {a.second, &a.doctor2}} {
+		if *d.into, err = a.newDoctor(d.mail); err != nil {
+			return err
+		}
 	}
 	a.users, err = identity.New(identity.Config{
 		DB: a.db, Keys: a.keys, Audit: a.audit, Outbox: a.outbox, Letters: a.letters, Holdings: &late,
@@ -190,7 +214,8 @@ func (a *App) build() (err error) {
 	late.Service = a.vault
 	a.door = operator.New(operator.Config{
 		DB: a.db, Keys: a.keys, Audit: a.audit, Outbox: a.outbox, Mail: a.mail, Doctor: a.doctor,
-		Users: a.users, Vault: a.vault,
+		Second: a.second, SecondDoctor: a.doctor2, Servers: a.servers,
+		Users: a.users, Vault: a.vault, Version: a.version,
 		Columns: sealedColumns(), LocalURL: func() string { return *a.url.Load() }, Now: a.out.Now,
 	})
 	return nil
@@ -212,23 +237,36 @@ func (a *App) buildMail(secrets mail.Secrets) error {
 	if a.table, err = verdict.New(); err != nil {
 		return err
 	}
+	if err := a.buildWire(); err != nil {
+		return err
+	}
 	client := oauth.NewClient(oauth.Config{Authorities: authorities, Roots: a.out.MailRoots, Proxy: proxy, Dial: a.out.Dial, Now: a.out.Now})
 	a.tokens = token.New(token.Config{DB: a.db, Keys: a.keys, Client: client, Now: a.out.Now, Log: a.log, Observe: func(e token.Event) {
 		a.grants.WithLabelValues(string(e.Provider), string(e.Grant), string(e.Outcome)).Inc()
 	}})
 	a.pace = pace.New(pace.Config{DB: a.db})
-	a.mail = mail.New(mail.Config{
-		DB: a.db, Keys: a.keys, Audit: a.audit, Letters: a.letters, Gate: a.outbox.GateOf(outbox.Main), Secrets: secrets, Prove: a.prove,
-		CaptureAddr: a.captureAddr, Deny: a.cfg.DenyMailTo, Roots: a.out.MailRoots, Dial: a.out.Dial, Now: a.out.Now, Log: a.log,
+	c := mail.Config{
+		DB: a.db, Keys: a.keys, Audit: a.audit, Letters: a.letters, Secrets: secrets, Prove: a.prove,
+		CaptureAddr: a.captureAddr, Deny: a.cfg.DenyMailTo, Roots: a.out.MailRoots, Now: a.out.Now, Log: a.log,
+		Wire: a.wire, Dial: a.out.Dial, Certificate: a.shows,
 		OAuth: client, Authorities: authorities, Tokens: a.tokens, Pace: a.pace, Table: a.table,
-	})
+	}
+	c.Gate = a.outbox.GateOf(outbox.Main)
+	a.mail = mail.New(c)
+	c.Slot, c.Gate = mail.Second, a.outbox.GateOf(outbox.Second)
+	c.Removed = func(tx *store.Tx, by actor.Actor) error { return a.servers.Removed(tx, by) }
+	a.second = mail.New(c)
+	if err := a.buildDKIM(); err != nil {
+		return err
+	}
+	a.servers = servers.New(servers.Config{DB: a.db, Audit: a.audit, Outbox: a.outbox, Main: a.mail, Second: a.second, Prove: a.prove})
 	return nil
 }
 
 // sealedColumns are the columns of sealed values of all rooms: one that is
 // missing here could not be opened after the keys were rotated.
 func sealedColumns() []keyring.Column {
-	return slices.Concat(identity.SealedColumns(), mail.SealedColumns(), token.SealedColumns(), outbox.SealedColumns(), vault.SealedColumns(), capture.SealedColumns())
+	return slices.Concat(identity.SealedColumns(), mail.SealedColumns(), token.SealedColumns(), outbox.SealedColumns(), bounce.SealedColumns(), vault.SealedColumns(), capture.SealedColumns(), dkim.SealedColumns())
 }
 
 // prove asks whether by proved a moment ago who they are.
@@ -261,11 +299,13 @@ func (a *App) Close() error {
 	return errors.Join(err, a.db.Close())
 }
 
-// bell wakes the delivery loop, once there is one.
-type bell struct{ loop atomic.Pointer[worker.Handle] }
+// bell wakes the delivery loops, once there are some.
+type bell struct{ first, second atomic.Pointer[worker.Handle] }
 
 func (b *bell) ring() {
-	if loop := b.loop.Load(); loop != nil {
-		loop.Wake()
+	for _, loop := range []*worker.Handle{b.first.Load(), b.second.Load()} {
+		if loop != nil {
+			loop.Wake()
+		}
 	}
 }

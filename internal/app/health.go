@@ -6,6 +6,8 @@ import (
 	"io"
 	"net/http"
 	"time"
+
+	"github.com/sealpost/sealpost/internal/mail/delivery"
 )
 
 const (
@@ -52,9 +54,11 @@ func (r *Running) readiness(ctx context.Context) readiness {
 		r.app.log.ErrorContext(ctx, "the database does not answer", "err", err)
 		got.Database = bad
 	}
-	if quiet := r.app.out.Now().Sub(r.engine.LastSign()); quiet > deliveryQuiet {
-		r.app.log.ErrorContext(ctx, "the delivery loop gives no sign of life", "for", quiet)
-		got.Delivery = bad
+	for _, e := range []*delivery.Engine{r.engine, r.engine2} {
+		if quiet := r.app.out.Now().Sub(e.LastSign()); quiet > deliveryQuiet {
+			r.app.log.ErrorContext(ctx, "a delivery loop gives no sign of life", "for", quiet)
+			got.Delivery = bad
+		}
 	}
 	got.Ready = got.Database == ok && got.Delivery == ok && !r.stopping.Load()
 	return got

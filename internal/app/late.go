@@ -23,10 +23,19 @@ func (l *lateVault) Current(ctx context.Context, accountID string) (mail.Credent
 
 // usesOf tells the vault where mail uses an account.
 func (a *App) usesOf(tx *store.Tx, accountID string) ([]vault.Use, error) {
-	uses, err := a.mail.UsesOf(tx, accountID)
-	out := make([]vault.Use, len(uses))
-	for i, u := range uses {
-		out[i] = vault.Use(u)
+	var out []vault.Use
+	for _, m := range []*mail.Service{a.mail, a.second} {
+		uses, err := m.UsesOf(tx, accountID)
+		if err != nil {
+			return nil, err
+		}
+		for _, u := range uses {
+			out = append(out, vault.Use(u))
+		}
+	}
+	uses, err := a.bounces.UsesOf(tx, accountID)
+	for _, u := range uses {
+		out = append(out, vault.Use(u))
 	}
 	return out, err
 }

@@ -52,15 +52,21 @@ func alertsKey(path string) (secret.Value, error) {
 	return secret.FromBytes(b), nil
 }
 
-// mailEnds tells what of the mail server ends.
+// mailEnds tells what of the mail servers ends.
 func (a *App) mailEnds(ctx context.Context) ([]notify.End, error) {
-	h, err := a.mail.Health(ctx, actor.System("reminders"))
-	if err != nil {
-		return nil, err
-	}
-	ends := make([]notify.End, len(h.Ends))
-	for i, e := range h.Ends {
-		ends[i] = notify.End{What: e.What, At: e.At, Advice: e.Advice, Theirs: e.Kind == mail.EndServerCertificate, Server: h.Profile.Server()}
+	var ends []notify.End
+	for _, m := range []*mail.Service{a.mail, a.second} {
+		apart := ""
+		if m.Slot() != mail.Main {
+			apart = " (" + string(m.Slot()) + ")"
+		}
+		h, err := m.Health(ctx, actor.System("reminders"))
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range h.Ends {
+			ends = append(ends, notify.End{What: e.What, Apart: apart, At: e.At, Advice: e.Advice, Theirs: e.Kind == mail.EndServerCertificate, Server: h.Profile.Server()})
+		}
 	}
 	return ends, nil
 }

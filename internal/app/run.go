@@ -15,6 +15,8 @@ import (
 	"github.com/sealpost/sealpost/internal/fault"
 	"github.com/sealpost/sealpost/internal/identity"
 	"github.com/sealpost/sealpost/internal/mail/delivery"
+	"github.com/sealpost/sealpost/internal/mail/outbox"
+	"github.com/sealpost/sealpost/internal/mail/servers"
 	"github.com/sealpost/sealpost/internal/mail/trust"
 	"github.com/sealpost/sealpost/internal/notify"
 	"github.com/sealpost/sealpost/internal/operator"
@@ -48,14 +50,15 @@ type ServeOptions struct {
 
 // Running is a server that answers.
 type Running struct {
-	app       *App
-	lock      *store.FileLock
-	site      *server.Server
-	metrics   *server.Server
-	control   *operator.Server
-	engine    *delivery.Engine
-	loops     loops
-	reminders *notify.Reminders
+	app     *App
+	lock    *store.FileLock
+	site    *server.Server
+	metrics *server.Server
+	control *operator.Server
+	// engine sends through the first mail server, engine2 through the second.
+	engine, engine2 *delivery.Engine
+	loops           loops
+	reminders       *notify.Reminders
 	// webhook is nil where nobody asks for alerts.
 	webhook   *notify.Webhook
 	setupLink string
@@ -111,7 +114,7 @@ func (r *Running) start(ctx context.Context, cfg config.Config, o ServeOptions, 
 	if r.lock, err = lockFolder(cfg.DataDir); err != nil {
 		return err
 	}
-	if r.app, err = patientNew(ctx, cfg, Options{Log: log, Outside: o.Outside}); err != nil {
+	if r.app, err = patientNew(ctx, cfg, Options{Log: log, Version: o.Version, Outside: o.Outside}); err != nil {
 		return err
 	}
 	if err := r.buildDelivery(ctx); err != nil {
@@ -167,12 +170,16 @@ func lockFolder(dir string) (*store.FileLock, error) {
 
 func (r *Running) buildDelivery(ctx context.Context) (err error) {
 	a := r.app
-	c := delivery.Config{Mail: a.mail, Outbox: a.outbox, Table: a.table, Pace: a.pace, Now: a.out.Now, Log: a.log}
+	c := delivery.Config{Return: a.returnOf, Signer: signer{a.dkim}, Mail: a.mail, Outbox: a.outbox, Table: a.table, Pace: a.pace, Now: a.out.Now, Log: a.log}
 	if a.cfg.MetricsListen != "" {
 		a.metrics = newMetrics(a)
 		c.Observe = a.metrics.delivered
 	}
 	if r.engine, err = delivery.New(c); err != nil {
+		return err
+	}
+	c.Mail, c.Slot = a.second, outbox.Second
+	if r.engine2, err = delivery.New(c); err != nil {
 		return err
 	}
 	if a.db.Engine() == store.SQLite {
@@ -244,7 +251,7 @@ func (r *Running) background() []func(context.Context) error {
 func (r *Running) handler(version string) (http.Handler, error) {
 	a := r.app
 	site, err := web.New(web.Config{
-		Users: a.users, Vault: a.vault, Mail: a.mail, Doctor: a.doctor, Outbox: a.outbox, Capture: a.capture,
+		Users: a.users, Vault: a.vault, Mail: a.mail, Doctor: a.doctor, Second: a.second, SecondDoctor: a.doctor2, Servers: a.servers, Outbox: a.outbox, Bounces: a.bounces, DKIM: a.dkim, Capture: a.capture,
 		Audit: a.audit, DB: a.db, Letters: a.letters, Log: a.log, Now: a.out.Now, Version: version,
 	})
 	if err != nil {
@@ -281,8 +288,6 @@ func (a *App) certificate(ctx context.Context) (server.CertificateFunc, error) {
 
 const (
 	upkeepEvery = time.Minute
-	// journalLife is how long the journal tells of a letter that is done with.
-	journalLife = 365 * 24 * time.Hour
 	// deliveryEvery is how long a letter of another node, or one put off, waits
 	// at most beyond its time.
 	deliveryEvery = time.Second
@@ -293,16 +298,24 @@ const (
 
 func (r *Running) addLoops() {
 	a := r.app
-	a.bell.loop.Store(r.loops.Add(worker.Loop{Name: "delivery", Every: deliveryEvery, Run: r.engine.Run, Wait: r.engine.Wait}))
+	a.bell.first.Store(r.loops.Add(worker.Loop{Name: "delivery", Every: deliveryEvery, Run: r.engine.Run, Wait: r.engine.Wait}))
+	a.bell.second.Store(r.loops.Add(worker.Loop{Name: "delivery second", Every: deliveryEvery, Run: r.engine2.Run, Wait: r.engine2.Wait}))
+	r.loops.Add(worker.Loop{Name: "servers", Every: servers.WatchEvery, Run: func(ctx context.Context) (bool, error) {
+		return false, a.servers.Watch(ctx)
+	}})
 	r.loops.Add(worker.Loop{Name: "outbox", Every: upkeepEvery, Run: a.keepOutbox})
 	r.loops.Add(worker.Loop{Name: "identity", Every: identity.SweepEvery, Run: func(ctx context.Context) (bool, error) {
 		return false, a.users.Sweep(ctx)
 	}})
 	r.loops.Add(worker.Loop{Name: "tokens", Every: keepAliveEvery, Run: func(ctx context.Context) (bool, error) {
-		return false, a.mail.KeepAlive(ctx)
+		return false, errors.Join(a.mail.KeepAlive(ctx), a.second.KeepAlive(ctx))
 	}})
 	r.loops.Add(worker.Loop{Name: "reminders", Every: notify.RemindEvery, Run: func(ctx context.Context) (bool, error) {
 		return false, r.reminders.Run(ctx)
+	}})
+	a.addBounceLoops(r.loops)
+	r.loops.Add(worker.Loop{Name: "dkim", Every: tendEvery, Run: func(ctx context.Context) (bool, error) {
+		return false, a.dkim.Tend(ctx)
 	}})
 	if r.webhook != nil {
 		r.loops.Add(worker.Loop{Name: "alerts", Every: notify.FollowEvery, Run: r.webhook.Run})
@@ -315,12 +328,15 @@ func (r *Running) addLoops() {
 	}
 }
 
-// keepOutbox ends letters whose time is over and forgets old ones.
+// keepOutbox ends letters whose time is over and forgets old ones, some at a
+// time.
 func (a *App) keepOutbox(ctx context.Context) (more bool, err error) {
-	if _, err := a.outbox.Expire(ctx); err != nil {
+	ended, err := a.outbox.Expire(ctx)
+	if err != nil {
 		return false, err
 	}
-	return false, a.outbox.Retention(ctx, journalLife)
+	more, err = a.outbox.Retention(ctx)
+	return more || ended == outbox.ExpireAtOnce, err
 }
 
 // greet tells the person at the shell where the server is and, while there is
@@ -363,8 +379,10 @@ func (r *Running) Stop(ctx context.Context) error {
 	r.stopping.Store(true)
 	err := r.doors.stop(ctx)
 	err = errors.Join(err, r.loops.Stop(ctx))
-	if r.engine != nil {
-		err = errors.Join(err, r.engine.Close(ctx))
+	for _, e := range []*delivery.Engine{r.engine, r.engine2} {
+		if e != nil {
+			err = errors.Join(err, e.Close(ctx))
+		}
 	}
 	err = errors.Join(err, r.rest.stop(ctx))
 	if r.app != nil && r.app.capture != nil {

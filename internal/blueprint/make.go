@@ -10,6 +10,7 @@ import (
 	"github.com/sealpost/sealpost/internal/identity"
 	"github.com/sealpost/sealpost/internal/mail"
 	"github.com/sealpost/sealpost/internal/mail/letter"
+	"github.com/sealpost/sealpost/internal/mail/servers"
 	"github.com/sealpost/sealpost/internal/secret"
 	"github.com/sealpost/sealpost/internal/vault"
 )
@@ -19,6 +20,9 @@ type Services struct {
 	Users *identity.Service
 	Vault *vault.Service
 	Mail  *mail.Service
+	// Second is the mail server beside the first, Servers both of them.
+	Second  *mail.Service
+	Servers *servers.Service
 }
 
 // maker compares a file with what is there, part by part. What is wrong with

@@ -92,9 +92,9 @@ func (o *OAuth) proof() (Ref, string) {
 
 // byToken fills in how tokens are got. ok is false where something is wrong
 // with the file.
-func (m *maker) byToken(o *OAuth, have mail.Profile, c *mail.Change) (ok bool) {
+func (m *maker) byToken(on side, o *OAuth, have mail.Profile, c *mail.Change) (ok bool) {
 	ref, key := o.proof()
-	proof, ok := m.secret(oauthKey+"."+key, ref)
+	proof, ok := m.secret(on.key("authentication.oauth."+key), ref)
 	c.Auth, c.OAuth = mail.AuthOAuth, o.settings(c.Kind == mail.KindMicrosoft)
 	if c.OAuth.Mailbox == "" && sameSignIn(have, *c) {
 		// An administrator may have accepted on the page that another mailbox

@@ -27,6 +27,7 @@ import (
 	"github.com/sealpost/sealpost/internal/mail/letter"
 	"github.com/sealpost/sealpost/internal/mail/oauth"
 	"github.com/sealpost/sealpost/internal/mail/outbox"
+	"github.com/sealpost/sealpost/internal/mail/servers"
 	"github.com/sealpost/sealpost/internal/mail/token"
 	"github.com/sealpost/sealpost/internal/mail/verdict"
 	"github.com/sealpost/sealpost/internal/store"
@@ -67,7 +68,7 @@ func each(t *testing.T, f func(r *rig)) {
 		r.must(err)
 		var vaultLater late
 		r.audit = audit.New(audit.Config{DB: db, Keys: keys, Log: quiet})
-		r.box = outbox.New(outbox.Config{DB: db, Keys: keys, Letters: letters, Audit: r.audit})
+		r.box = outbox.New(outbox.Config{DB: db, Keys: keys, Letters: letters, Audit: r.audit, Route: servers.Route})
 		authorities, err := oauth.NewAuthorities(nil)
 		r.must(err)
 		table, err := verdict.New()
@@ -76,10 +77,14 @@ func each(t *testing.T, f func(r *rig)) {
 			r.t.Error("a set-up file asked an authority")
 			return nil, net.ErrClosed
 		}})
-		r.Mail = mail.New(mail.Config{
+		c := mail.Config{
 			DB: db, Keys: keys, Audit: r.audit, Letters: letters, Gate: r.box.GateOf(outbox.Main), Secrets: &vaultLater, Log: quiet,
 			OAuth: client, Authorities: authorities, Table: table, Tokens: token.New(token.Config{DB: db, Keys: keys, Client: client, Log: quiet}),
-		})
+		}
+		r.Mail = mail.New(c)
+		c.Slot, c.Gate, c.Removed = mail.Second, r.box.GateOf(outbox.Second), func(tx *store.Tx, by actor.Actor) error { return r.Servers.Removed(tx, by) }
+		r.Second = mail.New(c)
+		r.Servers = servers.New(servers.Config{DB: db, Audit: r.audit, Outbox: r.box, Main: r.Mail, Second: r.Second})
 		r.Users, err = identity.New(identity.Config{
 			DB: db, Keys: keys, Audit: r.audit, Outbox: r.box, Letters: letters, Holdings: &vaultLater, Log: quiet,
 		})

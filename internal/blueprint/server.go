@@ -10,42 +10,114 @@ import (
 	"github.com/sealpost/sealpost/internal/mail"
 	"github.com/sealpost/sealpost/internal/mail/oauth"
 	"github.com/sealpost/sealpost/internal/mail/pace"
+	"github.com/sealpost/sealpost/internal/mail/servers"
 	"github.com/sealpost/sealpost/internal/mail/smtp"
 	"github.com/sealpost/sealpost/internal/mail/trust"
 	"github.com/sealpost/sealpost/internal/store"
 	"github.com/sealpost/sealpost/internal/vault"
 )
 
-// server compares the mail server. Its part of the file is taken as a whole:
-// what it leaves out has its default, but for certificates and timeouts, which
-// stay.
+// side is one of the two mail servers while it is compared.
+type side struct {
+	// at is its key in the file, what its name for people.
+	at, what string
+	mail     *mail.Service
+	spec     *Mail
+}
+
+// key is where something of the server stands in the file.
+func (s side) key(name string) string { return s.at + "." + name }
+
+// server compares the mail servers, and which of them letters leave through.
 func (m *maker) server(ctx context.Context) error {
 	spec := m.spec.Mail
 	if spec == nil {
 		return nil
 	}
-	have, set, err := m.Mail.Active(ctx)
+	if err := m.oneServer(ctx, side{at: mailKey, what: "mail server", mail: m.Mail, spec: spec}); err != nil {
+		return err
+	}
+	if spec.Second != nil {
+		if err := m.oneServer(ctx, side{at: secondKey, what: "second mail server", mail: m.Second, spec: spec.Second}); err != nil {
+			return err
+		}
+	}
+	return m.routes(ctx, spec)
+}
+
+// routes compares which server letters leave through.
+func (m *maker) routes(ctx context.Context, spec *Mail) error {
+	if spec.Fallback == "" && spec.Routes == nil {
+		return nil
+	}
+	have, err := m.Servers.Settings(ctx, m.by)
+	if err != nil {
+		return err
+	}
+	want := have
+	if spec.Fallback != "" {
+		want.After, _ = servers.RuleOf(spec.Fallback)
+	}
+	if spec.Routes != nil {
+		want.Routes = spec.Routes
+	}
+	place := under(mailKey)
+	if want, err = servers.Clean(want); err != nil {
+		return m.wrong(err, place)
+	}
+	_, set, err := m.Second.Active(ctx)
+	if err != nil {
+		return err
+	}
+	set = set || spec.Second != nil
+	m.check.That(set || len(want.Routes) == 0, place("routes"), "Describe the second mail server as well: there is none.")
+	m.check.That(set || want.After < 0, place("fallback"), "Describe the second mail server as well: there is none.")
+	details := servers.Differences(have, want)
+	if len(details) == 0 {
+		return nil
+	}
+	var lines []string
+	for _, d := range details {
+		if d.Value != "" {
+			lines = append(lines, d.Name+": "+d.Value)
+			continue
+		}
+		lines = append(lines, change(d.Name, d.Before, d.After)...)
+	}
+	m.step(verbChange, "which mail server letters leave through", lines, func(ctx context.Context) ([]string, error) {
+		_, err := m.Servers.Save(ctx, m.by, want)
+		return nil, err
+	})
+	return nil
+}
+
+// oneServer compares a mail server. Its part of the file is taken as a whole:
+// what it leaves out has its default, but for certificates and timeouts, which
+// stay.
+func (m *maker) oneServer(ctx context.Context, on side) error {
+	spec := on.spec
+	have, set, err := on.mail.Active(ctx)
 	if err != nil {
 		return err
 	}
 	c := spec.change(have)
-	trusted := m.certificates(spec, &c)
-	gone, err := m.distrust(ctx, spec, &c)
+	trusted := m.certificates(on, &c)
+	gone, err := m.distrust(ctx, on, &c)
 	if err != nil {
 		return err
 	}
-	account, ok, err := m.signIn(ctx, spec, have, &c)
+	account, ok, err := m.signIn(ctx, on, have, &c)
 	if err != nil || !ok || !trusted {
 		return err
 	}
-	details, err := m.Mail.Differences(ctx, m.by, c)
+	details, err := on.mail.Differences(ctx, m.by, c)
 	if err != nil {
-		return m.wrong(err, mailPlace)
+		return m.wrong(err, func(field string) string { return on.at + strings.TrimPrefix(mailPlace(field), mailKey) })
 	}
 	if len(details) == 0 {
 		return nil
 	}
-	lines, replaced := m.serverLines(ctx, details)
+	lines, replaced := m.serverLines(ctx, on, details)
 	lines = append(lines, gone...)
 	if !replaced {
 		// What is stored is the same password. Keeping it keeps what is known
@@ -56,36 +128,44 @@ func (m *maker) server(ctx context.Context) error {
 	if !set {
 		verb = verbCreate
 	}
-	m.step(verb, "mail server", lines, func(ctx context.Context) ([]string, error) {
+	m.step(verb, on.what, lines, func(ctx context.Context) ([]string, error) {
 		if account != "" {
 			c.AccountID = m.plan.accounts[account]
 		}
-		saved, err := m.Mail.Save(ctx, m.by, c)
+		saved, err := on.mail.Save(ctx, m.by, c)
 		if err != nil {
 			return nil, err
 		}
-		return m.afterwards(ctx, saved)
+		return m.afterwards(ctx, on, saved)
 	})
 	return nil
 }
 
 // afterwards tells what is left to do for a mail server that was saved.
-func (m *maker) afterwards(ctx context.Context, saved mail.Profile) ([]string, error) {
+func (m *maker) afterwards(ctx context.Context, on side, saved mail.Profile) ([]string, error) {
 	if saved.WantsSignIn() {
-		h, err := m.Mail.Health(ctx, m.by)
+		h, err := on.mail.Health(ctx, m.by)
 		switch {
 		case err != nil:
 			return nil, err
 		case saved.State == mail.Paused:
-			return []string{"mail is paused until somebody signs in at the provider: press Sign in again on the settings page, /admin/settings/mail"}, nil
+			return []string{"mail is paused until somebody signs in at the provider: press Sign in again on the settings page, " + on.mail.Slot().SettingsPath()}, nil
 		case !h.SignedIn:
-			return []string{"mail is stopped, and somebody has to sign in at the provider before it is resumed: on the settings page, /admin/settings/mail"}, nil
+			return []string{"mail is stopped, and somebody has to sign in at the provider before it is resumed: on the settings page, " + on.mail.Slot().SettingsPath()}, nil
 		}
 	}
 	if saved.SavedAnyway() {
-		return []string{"saved without a test: run sealpost mail test, or test it on the settings page"}, nil
+		return []string{"saved without a test: run sealpost mail test" + serverFlag(on) + ", or test it on the settings page"}, nil
 	}
 	return nil, nil
+}
+
+// serverFlag names the server to the command line.
+func serverFlag(on side) string {
+	if on.mail.Slot() == mail.Second {
+		return " --server second"
+	}
+	return ""
 }
 
 // change returns the profile that the file describes, but for what has to be
@@ -126,15 +206,15 @@ func (s *Mail) change(have mail.Profile) mail.Change {
 
 // certificates fills in what to trust. ok is false where something is wrong
 // with the file.
-func (m *maker) certificates(spec *Mail, c *mail.Change) (ok bool) {
+func (m *maker) certificates(on side, c *mail.Change) (ok bool) {
 	ok = true
 	for _, list := range []struct {
 		key  string
 		refs []Ref
 		mode trust.Mode
 	}{
-		{"mail.trusted_certificates", spec.TrustedCertificates, trust.ModeAnchor},
-		{"mail.pinned_certificates", spec.PinnedCertificates, trust.ModePin},
+		{on.key("trusted_certificates"), on.spec.TrustedCertificates, trust.ModeAnchor},
+		{on.key("pinned_certificates"), on.spec.PinnedCertificates, trust.ModePin},
 	} {
 		for i, r := range list.refs {
 			at := fmt.Sprintf("%s[%d]", list.key, i)
@@ -155,8 +235,8 @@ func (m *maker) certificates(spec *Mail, c *mail.Change) (ok bool) {
 
 // distrust fills in which trusted certificates the file leaves out of a list
 // that it has, and returns them in words.
-func (m *maker) distrust(ctx context.Context, spec *Mail, c *mail.Change) (lines []string, err error) {
-	listed := map[trust.Mode]bool{trust.ModeAnchor: spec.TrustedCertificates != nil, trust.ModePin: spec.PinnedCertificates != nil}
+func (m *maker) distrust(ctx context.Context, on side, c *mail.Change) (lines []string, err error) {
+	listed := map[trust.Mode]bool{trust.ModeAnchor: on.spec.TrustedCertificates != nil, trust.ModePin: on.spec.PinnedCertificates != nil}
 	stays := map[string]bool{}
 	for _, t := range c.Trust {
 		certs, err := trust.Parse(t.DER)
@@ -167,7 +247,7 @@ func (m *maker) distrust(ctx context.Context, spec *Mail, c *mail.Change) (lines
 			stays[trust.Fingerprint(cert.Raw)] = true
 		}
 	}
-	have, err := m.Mail.TrustList(ctx, m.by)
+	have, err := on.mail.TrustList(ctx, m.by)
 	if err != nil {
 		return nil, err
 	}
@@ -182,20 +262,20 @@ func (m *maker) distrust(ctx context.Context, spec *Mail, c *mail.Change) (lines
 
 // signIn fills in how the server is signed in to. It returns the key of an
 // account where one is used; ok is as in certificates.
-func (m *maker) signIn(ctx context.Context, spec *Mail, have mail.Profile, c *mail.Change) (account string, ok bool, err error) {
-	a := spec.Authentication
+func (m *maker) signIn(ctx context.Context, on side, have mail.Profile, c *mail.Change) (account string, ok bool, err error) {
+	a := on.spec.Authentication
 	switch {
 	case a == nil:
 		return "", true, nil
 	case a.Account != nil:
 		c.Auth = mail.AuthAccount
-		account, err = m.findAccount(ctx, *a.Account)
+		account, err = m.findAccount(ctx, on, *a.Account)
 		c.AccountID = m.plan.accounts[account]
 		return account, account != "", err
 	case a.OAuth != nil:
-		return "", m.byToken(a.OAuth, have, c), nil
+		return "", m.byToken(on, a.OAuth, have, c), nil
 	}
-	password, ok := m.secret("mail.authentication.password", a.Password)
+	password, ok := m.secret(on.key("authentication.password"), a.Password)
 	c.Auth, c.Username = mail.AuthTyped, a.User
 	c.Password = mail.Password{Action: mail.Replace, Value: password}
 	return "", ok, nil
@@ -203,8 +283,8 @@ func (m *maker) signIn(ctx context.Context, spec *Mail, have mail.Profile, c *ma
 
 // findAccount returns the key of the account that a reference names, "" where
 // there is none.
-func (m *maker) findAccount(ctx context.Context, ref AccountRef) (string, error) {
-	const at = "mail.authentication.account"
+func (m *maker) findAccount(ctx context.Context, on side, ref AccountRef) (string, error) {
+	at := on.key("authentication.account")
 	var owners []string
 	for _, r := range m.spec.Resources {
 		if store.Fold(r.Name) == store.Fold(ref.Resource) {
@@ -238,20 +318,20 @@ func (m *maker) findAccount(ctx context.Context, ref AccountRef) (string, error)
 
 // serverLines tells the differences in words, and whether the password is one
 // of them.
-func (m *maker) serverLines(ctx context.Context, details []audit.Detail) (lines []string, replaced bool) {
+func (m *maker) serverLines(ctx context.Context, on side, details []audit.Detail) (lines []string, replaced bool) {
 	for _, d := range details {
 		switch {
 		case d.Name == "password":
 			replaced = true
-			lines = append(lines, "password: set from "+string(m.spec.Mail.Authentication.Password))
+			lines = append(lines, "password: set from "+string(on.spec.Authentication.Password))
 		case d.Name == "client secret" || d.Name == "client certificate" || d.Name == "service account key":
 			replaced = true
-			ref, _ := m.spec.Mail.Authentication.OAuth.proof()
+			ref, _ := on.spec.Authentication.OAuth.proof()
 			lines = append(lines, d.Name+": set from "+string(ref))
 		case d.Value != "":
 			lines = append(lines, d.Name+": "+d.Value)
 		case d.Name == "account":
-			lines = append(lines, change(d.Name, m.accountName(ctx, d.Before), m.accountName(ctx, d.After))...)
+			lines = append(lines, change(d.Name, m.accountName(ctx, on, d.Before), m.accountName(ctx, on, d.After))...)
 		default:
 			lines = append(lines, change(d.Name, asInFile(d.Name, d.Before), asInFile(d.Name, d.After))...)
 		}
@@ -280,8 +360,8 @@ var fileWords = map[string]string{
 }
 
 // accountName is how a person knows an account.
-func (m *maker) accountName(ctx context.Context, id string) string {
-	ref := m.spec.Mail.Authentication
+func (m *maker) accountName(ctx context.Context, on side, id string) string {
+	ref := on.spec.Authentication
 	switch {
 	case id == "":
 		return ""

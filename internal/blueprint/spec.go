@@ -11,6 +11,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/sealpost/sealpost/internal/fault"
+	"github.com/sealpost/sealpost/internal/mail/servers"
 )
 
 // MaxFile is the largest set-up file that is read, in bytes.
@@ -67,6 +68,15 @@ type Mail struct {
 	// SendInClear repeats the server's host name to confirm that letters, and
 	// the password where there is one, may be sent without encryption.
 	SendInClear string `yaml:"send_in_clear"`
+
+	// Second is a mail server beside this one; left out, it stays as it is, and
+	// so do Fallback and Routes. Fallback is how long one of the two is paused
+	// before the other takes its letters over: "never", "at_once", "5m", "15m" or
+	// "60m". Routes are the domains of recipients whose letters leave through the
+	// second. All three stand under mail alone.
+	Second   *Mail    `yaml:"second"`
+	Fallback string   `yaml:"fallback"`
+	Routes   []string `yaml:"routes"`
 }
 
 // Timeouts bound the parts of a connection to the mail server; what is left out
@@ -241,6 +251,16 @@ func (s Spec) check() error {
 	c.That(s.Version == 1, "version", `Start the file with "version: 1".`)
 	if m := s.Mail; m != nil {
 		m.check(&c)
+		_, known := servers.RuleOf(m.Fallback)
+		c.That(m.Fallback == "" || known, "mail.fallback", `Write "never", "at_once", "5m", "15m" or "60m".`)
+		if two := m.Second; two != nil {
+			c.That(two.Second == nil && two.Fallback == "" && two.Routes == nil, "mail.second", "There are two mail servers at most; fallback and routes stand under mail itself.")
+			var sub fault.Check
+			two.check(&sub)
+			for _, f := range fault.Fields(sub.Err()) {
+				c.That(false, secondKey+strings.TrimPrefix(f.Field, mailKey), f.Sentence)
+			}
+		}
 	}
 	logins := map[string]bool{}
 	for i, u := range s.Users {
@@ -308,6 +328,23 @@ func (a *Authentication) check(c *fault.Check, microsoft bool) {
 	}
 }
 
+// The keys of the two mail servers.
+const (
+	mailKey   = "mail"
+	secondKey = "mail.second"
+)
+
+// mailServers are those that the file describes.
+func (s Spec) mailServers() []*Mail {
+	switch {
+	case s.Mail == nil:
+		return nil
+	case s.Mail.Second == nil:
+		return []*Mail{s.Mail}
+	}
+	return []*Mail{s.Mail, s.Mail.Second}
+}
+
 // References returns every reference of the file once, in its order.
 func (s Spec) References() []Ref {
 	var refs []Ref
@@ -320,7 +357,7 @@ func (s Spec) References() []Ref {
 			}
 		}
 	}
-	if m := s.Mail; m != nil {
+	for _, m := range s.mailServers() {
 		add(m.TrustedCertificates...)
 		add(m.PinnedCertificates...)
 		if m.Authentication != nil {

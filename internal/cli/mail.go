@@ -2,8 +2,11 @@ package cli
 
 import (
 	"fmt"
+	"os"
 	"strconv"
+	"strings"
 
+	"github.com/sealpost/sealpost/internal/fault"
 	"github.com/sealpost/sealpost/internal/operator"
 )
 
@@ -14,45 +17,72 @@ type mailCmd struct {
 }
 
 type mailTestCmd struct {
-	To   string `required:"" help:"Address that the test mail goes to."`
-	JSON bool   `help:"Print JSON."`
+	To     string `required:"" help:"Address that the test mail goes to."`
+	Server string `enum:"main,second" default:"main" help:"Which mail server to test: main or second."`
+	JSON   bool   `help:"Print JSON."`
+
+	Transcript     string `placeholder:"FILE" help:"Write the test with its dialogue to a file, without credentials, to send it to somebody who can help."`
+	WholeAddresses bool   `help:"Keep whole addresses in the transcript."`
 }
 
 // Run tests the mail server and ends with status 3 if the test failed.
 func (c *mailTestCmd) Run(s *session) error {
 	var r operator.MailTested
-	if err := s.operate(operator.CmdMailTest, operator.MailTest{To: c.To}, &r); err != nil {
+	ask := operator.MailTest{To: c.To, Server: c.Server, File: c.Transcript != "", WholeAddresses: c.WholeAddresses}
+	if err := s.operate(operator.CmdMailTest, ask, &r); err != nil {
 		return err
 	}
+	if c.Transcript != "" {
+		if err := os.WriteFile(c.Transcript, []byte(r.File), 0o600); err != nil {
+			return fault.Invalid("transcript", "The transcript cannot be written to "+c.Transcript+".").Because(err)
+		}
+	}
 	if c.JSON {
-		if err := s.printJSON(r); err != nil {
+		if err := s.printJSON(r.Report); err != nil {
 			return err
 		}
 	} else {
-		s.sayTest(r)
+		s.sayTest(r.Report)
 	}
-	if !r.Passed {
+	if !r.Report.Passed {
 		return errNo
 	}
 	return nil
 }
 
-func (s *session) sayTest(r operator.MailTested) {
+func (s *session) sayTest(r operator.MailReport) {
 	for _, st := range r.Steps {
-		s.say("%-5s %s (%d ms)", st.State, printable(st.Title), st.TookMillis)
-		for _, line := range []struct{ label, text string }{
-			{"", st.Detail}, {"What to do: ", st.Advice}, {"  ", st.Command}, {"They said: ", st.Raw}, {"More: ", st.Link},
-		} {
-			if line.text != "" {
-				s.say("      %s%s", line.label, printable(line.text))
-			}
+		s.sayStep(st)
+	}
+	for _, g := range r.Checks {
+		s.say("")
+		s.say("%s: %s", printable(g.Title), printable(g.Meaning))
+		for _, check := range g.Checks {
+			s.sayStep(check)
 		}
 	}
+	s.say("")
 	if r.Passed {
 		s.say("The mail server accepted the test mail.")
 		return
 	}
 	s.say("The test did not pass.")
+}
+
+// sayStep says what was found, and more where there is something to do.
+func (s *session) sayStep(st operator.MailStep) {
+	s.say("%-8s%s (%d ms)", st.Verdict, printable(st.Title), st.TookMillis)
+	record := ""
+	if st.Record != nil {
+		record = st.Record.Name + " " + st.Record.Type + " " + st.Record.Value
+	}
+	for _, line := range []struct{ label, text string }{
+		{"", st.Meaning}, {"What to do: ", st.Mend}, {"  ", st.Command}, {"  ", record}, {"They said: ", st.Said}, {"More: ", st.Link},
+	} {
+		if line.text != "" {
+			s.say("        %s%s", line.label, printable(line.text))
+		}
+	}
 }
 
 type mailStatusCmd struct {
@@ -68,7 +98,26 @@ func (c *mailStatusCmd) Run(s *session) error {
 	if c.JSON {
 		return s.printJSON(st)
 	}
-	rows := [][]string{{"Mail server", orDash(st.Server)}, {"Sender", orDash(st.Sender)}, {"State", st.State}}
+	rows := serverRows("Mail server", st.MailServer)
+	rows = append(rows,
+		[]string{"Waiting", strconv.Itoa(st.Waiting)},
+		[]string{"Oldest waiting", localTime(st.Oldest)},
+		[]string{"Last 24 hours", strconv.Itoa(st.Accepted24h) + " accepted, " + strconv.Itoa(st.Delayed24h) + " delayed, " + strconv.Itoa(st.Failed24h) + " failed"},
+	)
+	if st.Second != nil {
+		rows = append(rows, serverRows("Second server", *st.Second)...)
+		rows = append(rows, []string{"Stands in", fallbackWords(st.Fallback)}, []string{"Routes", strconv.Itoa(st.Routes)})
+	}
+	s.table([]string{"WHAT", "NOW"}, rows)
+	return nil
+}
+
+// serverRows is how a server stands.
+func serverRows(name string, st operator.MailServer) [][]string {
+	rows := [][]string{{name, orDash(st.Server)}, {"Sender", orDash(st.Sender)}, {"State", st.State}}
+	if st.Covered {
+		rows = append(rows, []string{"Covered", "its letters leave through the other server"})
+	}
 	if st.Reason != "" {
 		rows = append(rows, []string{"Reason", st.Reason}, []string{"Since", localTime(st.Since)})
 	}
@@ -80,12 +129,7 @@ func (c *mailStatusCmd) Run(s *session) error {
 		}
 	}
 	rows = append(rows, signedInRows(st.SignedIn)...)
-	rows = append(rows,
-		[]string{"Last accepted", localTime(st.LastAccepted)},
-		[]string{"Waiting", strconv.Itoa(st.Waiting)},
-		[]string{"Oldest waiting", localTime(st.Oldest)},
-		[]string{"Last 24 hours", strconv.Itoa(st.Accepted24h) + " accepted, " + strconv.Itoa(st.Delayed24h) + " delayed, " + strconv.Itoa(st.Failed24h) + " failed"},
-	)
+	rows = append(rows, []string{"Last accepted", localTime(st.LastAccepted)})
 	if st.RecipientsLimit > 0 {
 		rows = append(rows, []string{"Recipients in 24 hours", fmt.Sprintf("%d of %d", st.Recipients24h, st.RecipientsLimit)})
 	}
@@ -95,8 +139,18 @@ func (c *mailStatusCmd) Run(s *session) error {
 	for _, n := range st.Notes {
 		rows = append(rows, []string{"Note", n})
 	}
-	s.table([]string{"WHAT", "NOW"}, rows)
-	return nil
+	return rows
+}
+
+// fallbackWords says when one server stands in for the other.
+func fallbackWords(rule string) string {
+	switch rule {
+	case "never":
+		return "never"
+	case "at_once":
+		return "for the other one as soon as that is paused"
+	}
+	return "for the other one when that is paused for " + strings.TrimSuffix(rule, "m") + " minutes"
 }
 
 // signedInRows says who signed in and what is known of the token.

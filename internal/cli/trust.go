@@ -19,6 +19,7 @@ type trustImportCmd struct {
 	Files        []string `arg:"" name:"file" help:"PEM (one or more certificates) or DER file."`
 	Pin          bool     `help:"Trust the server's certificate by its key alone, for one without a usable name."`
 	PasswordFrom string   `help:"File with the mail server's password, or with the client secret or key of OAuth 2.0, or - for standard input: it is bound to the trusted certificates and is needed again when it was typed in." placeholder:"FILE"`
+	Server       string   `enum:"main,second" default:"main" help:"For which mail server: main or second."`
 	JSON         bool     `help:"Print JSON."`
 }
 
@@ -27,7 +28,7 @@ const maxCertificateFile = 1 << 20
 
 // Run imports the files.
 func (c *trustImportCmd) Run(s *session) error {
-	args := operator.TrustImport{Pin: c.Pin}
+	args := operator.TrustImport{Pin: c.Pin, Server: c.Server}
 	for _, name := range c.Files {
 		info, err := os.Stat(name)
 		if err != nil {
@@ -54,13 +55,14 @@ func (c *trustImportCmd) Run(s *session) error {
 }
 
 type trustListCmd struct {
-	JSON bool `help:"Print JSON."`
+	Server string `enum:"main,second" default:"main" help:"Of which mail server: main or second."`
+	JSON   bool   `help:"Print JSON."`
 }
 
 // Run lists the trusted certificates.
 func (c *trustListCmd) Run(s *session) error {
 	var all operator.TrustChanged
-	if err := s.operate(operator.CmdTrustList, struct{}{}, &all); err != nil {
+	if err := s.operate(operator.CmdTrustList, operator.TrustList{Server: c.Server}, &all); err != nil {
 		return err
 	}
 	if c.JSON {
@@ -81,6 +83,7 @@ func (c *trustListCmd) Run(s *session) error {
 type trustRemoveCmd struct {
 	Fingerprint  string `arg:"" help:"SHA-256 fingerprint, or its first 8 or more digits."`
 	PasswordFrom string `help:"File with the mail server's password, or with the client secret or key of OAuth 2.0, or - for standard input." placeholder:"FILE"`
+	Server       string `enum:"main,second" default:"main" help:"Of which mail server: main or second."`
 	JSON         bool   `help:"Print JSON."`
 }
 
@@ -91,7 +94,7 @@ func (c *trustRemoveCmd) Run(s *session) error {
 		return err
 	}
 	var done operator.TrustChanged
-	err = s.operate(operator.CmdTrustRemove, operator.TrustRemove{Fingerprint: c.Fingerprint, Password: password}, &done)
+	err = s.operate(operator.CmdTrustRemove, operator.TrustRemove{Fingerprint: c.Fingerprint, Password: password, Server: c.Server}, &done)
 	if err != nil {
 		return err
 	}

@@ -22,9 +22,11 @@ const RemindEvery = time.Hour
 // End is something of the mail server that ends.
 type End struct {
 	// What names it as a sentence begins, for example "The client secret".
-	// Another End of the same name and time is the same one.
+	// Another End of the same name, time and Apart is the same one.
 	What string
-	At   time.Time
+	// Apart tells ends of the same name from one another.
+	Apart string
+	At    time.Time
 	// Advice says how it is renewed.
 	Advice string
 	// Theirs tells that somebody else renews it as a matter of course, like a
@@ -129,7 +131,7 @@ func (r *Reminders) remind(tx *store.Tx, e End, people []string) error {
 	if !due {
 		return nil
 	}
-	if fresh, err := noteReminder(tx, e.What, e.At, days); err != nil || !fresh {
+	if fresh, err := noteReminder(tx, e.What+e.Apart, e.At, days); err != nil || !fresh {
 		return err
 	}
 	letters := 0

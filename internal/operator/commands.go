@@ -9,6 +9,7 @@ import (
 	"github.com/sealpost/sealpost/internal/mail"
 	"github.com/sealpost/sealpost/internal/mail/diagnose"
 	"github.com/sealpost/sealpost/internal/mail/outbox"
+	"github.com/sealpost/sealpost/internal/mail/servers"
 	"github.com/sealpost/sealpost/internal/store"
 	"github.com/sealpost/sealpost/internal/vault"
 )
@@ -22,13 +23,19 @@ type Config struct {
 	Outbox *outbox.Outbox
 	Mail   *mail.Service
 	Doctor *diagnose.Doctor
-	Users  *identity.Service
-	Vault  *vault.Service
+	// Second is the mail server beside the first, Servers both of them.
+	Second       *mail.Service
+	SecondDoctor *diagnose.Doctor
+	Servers      *servers.Service
+	Users        *identity.Service
+	Vault        *vault.Service
 	// Columns are all columns of sealed values, for the rotation of keys.
 	Columns []keyring.Column
 	// LocalURL returns where the web interface is on this machine, for links
 	// that are given out before the Access URL is set.
 	LocalURL func() string
+	// Version is the release, for what is written down to be sent to others.
+	Version string
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }

@@ -8,20 +8,29 @@ import (
 	"github.com/sealpost/sealpost/internal/mail"
 	"github.com/sealpost/sealpost/internal/mail/diagnose"
 	"github.com/sealpost/sealpost/internal/mail/outbox"
+	"github.com/sealpost/sealpost/internal/mail/servers"
 	"github.com/sealpost/sealpost/internal/store"
 )
 
 // mailTest tests the settings as they are saved.
 func (c *commands) mailTest(ctx context.Context, by actor.Actor, a MailTest, out Sink) (MailTested, error) {
-	p, set, err := c.Mail.Active(ctx)
+	m, doctor, err := c.server(a.Server)
 	if err != nil {
 		return MailTested{}, err
 	}
-	if !set {
+	p, set, err := m.Active(ctx)
+	if err != nil {
+		return MailTested{}, err
+	}
+	switch {
+	case !set && m.Slot() == mail.Second:
+		return MailTested{}, fault.NotFound("There is no second mail server. Set one up in the web interface, or with sealpost apply.")
+	case !set:
 		return MailTested{}, fault.NotFound("No mail server is set up yet. Set one up in the web interface, or with sealpost apply.")
 	}
 	said := ""
-	r, err := c.Doctor.Run(ctx, by, p.Change(), a.To, func(s diagnose.Step) {
+	o := diagnose.Options{WholeAddresses: a.WholeAddresses}
+	r, err := doctor.RunWith(ctx, by, p.Change(), a.To, o, func(s diagnose.Step) {
 		// A step may tell several times how it goes on.
 		if s.State == diagnose.Running && s.Key != said {
 			said = s.Key
@@ -31,12 +40,9 @@ func (c *commands) mailTest(ctx context.Context, by actor.Actor, a MailTest, out
 	if err != nil {
 		return MailTested{}, err
 	}
-	done := MailTested{Passed: r.Passed, Steps: make([]MailStep, len(r.Steps))}
-	for i, s := range r.Steps {
-		done.Steps[i] = MailStep{
-			Title: s.Title, State: string(s.State), Detail: s.Detail, Advice: s.Advice, Command: s.Command,
-			Link: s.Link, Raw: s.Raw, TookMillis: s.Took.Milliseconds(),
-		}
+	done := MailTested{Report: r.Document()}
+	if a.File {
+		done.File = r.File(c.Version)
 	}
 	return done, nil
 }
@@ -55,9 +61,39 @@ func (c *commands) mailStatus(ctx context.Context, by actor.Actor, _ none, _ Sin
 		return MailStatus{}, err
 	}
 	st := MailStatus{
-		State: "none", Notes: h.Notes, Waiting: n.Waiting, Oldest: n.Oldest,
-		Accepted24h: n.Accepted24h, Delayed24h: n.Delayed24h, Failed24h: n.Failed24h,
+		Waiting: n.Waiting, Oldest: n.Oldest,
+		Accepted24h: n.Accepted24h, Delayed24h: n.Delayed, Failed24h: n.Lost24h(),
 	}
+	both, err := c.Servers.State(ctx)
+	if err != nil {
+		return MailStatus{}, err
+	}
+	st.MailServer = c.mailServer(h, both.Main.Covered)
+	if !both.Second.Set {
+		return st, nil
+	}
+	if h, err = c.Second.Health(ctx, by); err != nil {
+		return MailStatus{}, err
+	}
+	second := c.mailServer(h, both.Second.Covered)
+	st.Second, st.Fallback, st.Routes = &second, servers.RuleWord(both.After), both.Routes
+	return st, nil
+}
+
+// server returns what tests and keeps the server that an argument names.
+func (c *commands) server(word string) (*mail.Service, *diagnose.Doctor, error) {
+	switch mail.Slot(word) {
+	case "", mail.Main:
+		return c.Mail, c.Doctor, nil
+	case mail.Second:
+		return c.Second, c.SecondDoctor, nil
+	}
+	return nil, nil, fault.Invalid("server", `The mail servers are called "main" and "second".`)
+}
+
+// mailServer is how a server stands.
+func (c *commands) mailServer(h mail.Health, covered bool) MailServer {
+	st := MailServer{State: "none", Notes: h.Notes, Covered: covered}
 	if h.Set {
 		st.of(h)
 	}
@@ -71,11 +107,11 @@ func (c *commands) mailStatus(ctx context.Context, by actor.Actor, _ none, _ Sin
 			st.Notes = append(st.Notes, e.What+verb+e.At.Format("2 January 2006")+".")
 		}
 	}
-	return st, nil
+	return st
 }
 
 // of takes over what is known of the profile.
-func (st *MailStatus) of(h mail.Health) {
+func (st *MailServer) of(h mail.Health) {
 	p := h.Profile
 	st.Server, st.Sender, st.State = p.Server(), p.SenderAddress, string(p.State)
 	st.Reason, st.Advice, st.Since, st.LastAccepted = p.Reason, p.Advice, p.Since, p.LastAccepted

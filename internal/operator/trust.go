@@ -14,16 +14,28 @@ func (c *commands) trustImport(ctx context.Context, by actor.Actor, a TrustImpor
 	if a.Pin {
 		mode = trust.ModePin
 	}
-	return trustChanged(c.Mail.TrustImport(ctx, by, a.Files, mode, secret.New(a.Password)))
+	m, _, err := c.server(a.Server)
+	if err != nil {
+		return TrustChanged{}, err
+	}
+	return trustChanged(m.TrustImport(ctx, by, a.Files, mode, secret.New(a.Password)))
 }
 
-func (c *commands) trustList(ctx context.Context, by actor.Actor, _ none, _ Sink) (TrustChanged, error) {
-	all, err := c.Mail.TrustList(ctx, by)
+func (c *commands) trustList(ctx context.Context, by actor.Actor, a TrustList, _ Sink) (TrustChanged, error) {
+	m, _, err := c.server(a.Server)
+	if err != nil {
+		return TrustChanged{}, err
+	}
+	all, err := m.TrustList(ctx, by)
 	return TrustChanged{Trusted: certificates(all)}, err
 }
 
 func (c *commands) trustRemove(ctx context.Context, by actor.Actor, a TrustRemove, _ Sink) (TrustChanged, error) {
-	return trustChanged(c.Mail.TrustRemove(ctx, by, a.Fingerprint, secret.New(a.Password)))
+	m, _, err := c.server(a.Server)
+	if err != nil {
+		return TrustChanged{}, err
+	}
+	return trustChanged(m.TrustRemove(ctx, by, a.Fingerprint, secret.New(a.Password)))
 }
 
 func trustChanged(t mail.TrustChange, err error) (TrustChanged, error) {

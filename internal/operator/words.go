@@ -1,6 +1,11 @@
 package operator
 
-import "time"
+import (
+	"time"
+
+	"github.com/sealpost/sealpost/internal/mail/diagnose"
+	"github.com/sealpost/sealpost/internal/mail/verdict"
+)
 
 // The names of the commands.
 const (
@@ -121,6 +126,14 @@ type TrustImport struct {
 	Files    [][]byte `json:"files"`
 	Pin      bool     `json:"pin,omitempty"`
 	Password string   `json:"password,omitempty"`
+	// Server is "main" or "second"; empty is the first.
+	Server string `json:"server,omitempty"`
+}
+
+// TrustList are the arguments of [CmdTrustList]. Server is as in
+// [TrustImport].
+type TrustList struct {
+	Server string `json:"server,omitempty"`
 }
 
 // TrustRemove are the arguments of [CmdTrustRemove]. Fingerprint is the
@@ -129,6 +142,8 @@ type TrustImport struct {
 type TrustRemove struct {
 	Fingerprint string `json:"fingerprint"`
 	Password    string `json:"password,omitempty"`
+	// Server is as in [TrustImport].
+	Server string `json:"server,omitempty"`
 }
 
 // Certificate is one trusted certificate.
@@ -159,31 +174,33 @@ type TrustChanged struct {
 // MailTest are the arguments of [CmdMailTest].
 type MailTest struct {
 	To string `json:"to"`
-}
-
-// MailStep is one step of a test.
-type MailStep struct {
-	Title  string `json:"title"`
-	State  string `json:"state"`
-	Detail string `json:"detail,omitempty"`
-	Advice string `json:"advice,omitempty"`
-	// Command is what to type elsewhere for it.
-	Command string `json:"command,omitempty"`
-	// Link is the provider's page about it.
-	Link string `json:"link,omitempty"`
-	Raw  string `json:"raw,omitempty"`
-	// TookMillis is the time the step took.
-	TookMillis int64 `json:"took_ms"`
+	// Server is as in [TrustImport].
+	Server string `json:"server,omitempty"`
+	// File asks for the text, WholeAddresses for addresses in it as they are.
+	File           bool `json:"file,omitempty"`
+	WholeAddresses bool `json:"whole_addresses,omitempty"`
 }
 
 // MailTested is the result of [CmdMailTest].
 type MailTested struct {
-	Passed bool       `json:"passed"`
-	Steps  []MailStep `json:"steps"`
+	// Report is what programs read, File the text to send to somebody who can
+	// help, if it was asked for.
+	Report MailReport `json:"report"`
+	File   string     `json:"file,omitempty"`
 }
 
-// MailStatus is the result of [CmdMailStatus].
-type MailStatus struct {
+// MailReport is a test of a mail server, and MailStep a part of it, as the
+// settings page gives it too.
+type (
+	MailReport = diagnose.Document
+	MailStep   = diagnose.DocumentStep
+)
+
+// Replies returns the version of the tables that explain what servers say.
+func Replies() string { return verdict.Version() }
+
+// MailServer is how one mail server stands.
+type MailServer struct {
 	// Server is "host:port", or empty when no mail server is set up.
 	Server string `json:"server"`
 	Sender string `json:"sender,omitempty"`
@@ -201,11 +218,6 @@ type MailStatus struct {
 
 	Since        time.Time `json:"since,omitzero"`
 	LastAccepted time.Time `json:"last_accepted,omitzero"`
-	Waiting      int       `json:"waiting"`
-	Oldest       time.Time `json:"oldest,omitzero"`
-	Accepted24h  int       `json:"accepted_24h"`
-	Delayed24h   int       `json:"delayed_24h"`
-	Failed24h    int       `json:"failed_24h"`
 	// Recipients24h counts the recipients of the last day, RecipientsLimit is
 	// what the mailbox takes; 0 where nobody knows.
 	Recipients24h   int `json:"recipients_24h"`
@@ -216,6 +228,26 @@ type MailStatus struct {
 	Ends []End `json:"ends,omitempty"`
 	// Notes are further sentences to read, such as what ends soon.
 	Notes []string `json:"notes,omitempty"`
+	// Covered tells that the other server sends the letters of this one now.
+	Covered bool `json:"covered,omitempty"`
+}
+
+// MailStatus is the result of [CmdMailStatus]: the first mail server, and what
+// is true of both.
+type MailStatus struct {
+	MailServer
+	// Second is the server beside it, nil where there is none. Fallback is when
+	// one stands in for the other: "never", "at_once", "5m", "15m" or "60m";
+	// Routes counts the domains whose letters leave through the second.
+	Second   *MailServer `json:"second,omitempty"`
+	Fallback string      `json:"fallback,omitempty"`
+	Routes   int         `json:"routes,omitempty"`
+
+	Waiting     int       `json:"waiting"`
+	Oldest      time.Time `json:"oldest,omitzero"`
+	Accepted24h int       `json:"accepted_24h"`
+	Delayed24h  int       `json:"delayed_24h"`
+	Failed24h   int       `json:"failed_24h"`
 }
 
 // SignedIn is what is known of the tokens for the mail server.

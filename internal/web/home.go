@@ -6,6 +6,7 @@ import (
 	"github.com/sealpost/sealpost/internal/actor"
 	"github.com/sealpost/sealpost/internal/audit"
 	"github.com/sealpost/sealpost/internal/identity"
+	"github.com/sealpost/sealpost/internal/mail"
 	"github.com/sealpost/sealpost/internal/vault"
 	"github.com/sealpost/sealpost/internal/web/page"
 )
@@ -23,7 +24,7 @@ const (
 func (s *Site) home(v *visit) error {
 	p := &page.Home{Name: v.by.Name}
 	p.Title = "Home"
-	for _, add := range []func(*visit, *page.Home) error{s.homeWaiting, s.homeVault, s.homeMail, s.homeDeliveries, s.homeActivity, s.homeSteps} {
+	for _, add := range []func(*visit, *page.Home) error{s.homeWaiting, s.homeBounces, s.homeVault, s.homeMail, s.homeDeliveries, s.homeActivity, s.homeSteps} {
 		if err := add(v, p); err != nil {
 			return err
 		}
@@ -81,16 +82,23 @@ func (s *Site) homeMail(v *visit, p *page.Home) error {
 	if !v.by.May(actor.ManageSettings) {
 		return nil
 	}
-	state, _, err := s.mailNow(v)
-	if err != nil {
-		return err
-	}
-	p.Mail, p.Horizon = &state, true
-	for _, end := range state.Ends {
-		if end.At.Sub(s.Now()) <= horizon {
-			p.Ends = append(p.Ends, end)
+	for _, slot := range mail.Slots() {
+		state, h, err := s.mailNow(v, slot)
+		if err != nil {
+			return err
+		}
+		if slot == mail.Main {
+			p.Mail = &state
+		} else if h.Set {
+			p.Second = &state
+		}
+		for _, end := range state.Ends {
+			if end.At.Sub(s.Now()) <= horizon {
+				p.Ends = append(p.Ends, end)
+			}
 		}
 	}
+	p.Horizon = true
 	return nil
 }
 

@@ -27,7 +27,7 @@ func (s *Site) mailSettings(v *visit) error {
 
 // mailPage is the page with the stored settings.
 func (s *Site) mailPage(v *visit) (*page.MailSettings, error) {
-	health, err := s.Mail.Health(v.ctx(), v.by)
+	health, err := v.mail().Health(v.ctx(), v.by)
 	if err != nil {
 		return nil, err
 	}
@@ -39,7 +39,7 @@ func (s *Site) mailPage(v *visit) (*page.MailSettings, error) {
 	gone := ""
 	if from := cmp.Or(v.text("from"), v.text("again")); from != "" {
 		// What was typed for a sign-in that came to nothing, as long as it is kept.
-		c, err := s.Mail.Unfinished(v.ctx(), v.by, from, browserOf(v))
+		c, err := v.mail().Unfinished(v.ctx(), v.by, from, browserOf(v))
 		switch {
 		case err == nil:
 			form = unfinishedForm(c, health.Profile)
@@ -59,7 +59,7 @@ func (s *Site) mailPage(v *visit) (*page.MailSettings, error) {
 
 // typedMailPage is the page with what was typed.
 func (s *Site) typedMailPage(v *visit) (*page.MailSettings, error) {
-	health, err := s.Mail.Health(v.ctx(), v.by)
+	health, err := v.mail().Health(v.ctx(), v.by)
 	if err != nil {
 		return nil, err
 	}
@@ -69,7 +69,11 @@ func (s *Site) typedMailPage(v *visit) (*page.MailSettings, error) {
 }
 
 func (s *Site) mailPageWith(v *visit, health mail.Health, form page.MailForm, to string) (*page.MailSettings, error) {
-	gate, n, err := s.letters(v)
+	state, _, err := s.mailNow(v, v.mail().slot)
+	if err != nil {
+		return nil, err
+	}
+	two, err := s.twoServers(v)
 	if err != nil {
 		return nil, err
 	}
@@ -81,16 +85,23 @@ func (s *Site) mailPageWith(v *visit, health mail.Health, form page.MailForm, to
 		to = me.Email
 	}
 	withStored(&form, health)
+	form.At = v.mail().path
 	form.Browser, form.Presets = browserOf(v).Origin, presets()
 	form.HasCapture = form.Kind == string(mail.KindCapture) || s.Capture != nil && s.Capture.Addr() != ""
 	if form.Accounts, err = s.mailAccounts(v, form.AccountText, form.Account); err != nil {
 		return nil, err
 	}
 	p := &page.MailSettings{
-		State: mailState(health, gate, n, s.Now()), Form: form, Test: page.MailTest{To: to}, Set: health.Set,
+		At: form.At, Second: v.mail().slot == mail.Second, Two: two, State: state, Form: form, Test: page.MailTest{To: to}, Set: health.Set,
 	}
 	p.State.Browser = form.Browser
 	p.Title, p.Crumbs = "Mail Server Settings", []page.Crumb{{Name: "Admin", Path: "/admin"}, {Name: "Settings", Path: "/admin"}}
+	if p.Second {
+		p.Title, p.Crumbs = "Second mail server", append(p.Crumbs, page.Crumb{Name: "Mail Server Settings", Path: mailSettingsPath})
+		if !p.Set {
+			p.State.Title, p.State.Text = "There is no second mail server", "Set it up below. Then you say when letters leave through it."
+		}
+	}
 	p.Trust, err = s.mailTrust(v, health)
 	return p, err
 }
@@ -153,7 +164,7 @@ func (s *Site) fillMail(v *visit) error {
 		return s.mailRefused(v, diagnose.Report{}, err)
 	}
 	if v.isScript() {
-		return v.part(&page.MailSettings{}, "candidates", page.MailForm{Candidates: candidates(v)})
+		return v.part(&page.MailSettings{}, "candidates", page.MailForm{At: v.mail().path, Candidates: candidates(v)})
 	}
 	p, err := s.typedMailPage(v)
 	if err != nil {
@@ -173,6 +184,10 @@ func (s *Site) saveMail(v *visit) error {
 	}
 	var report diagnose.Report
 	var saved mail.Profile
+	_, was, activeErr := v.mail().Active(v.ctx())
+	if err == nil {
+		err = activeErr
+	}
 	if err == nil {
 		saved, report, err = s.testAndSave(v, c)
 	}
@@ -185,11 +200,16 @@ func (s *Site) saveMail(v *visit) error {
 	if err != nil {
 		return s.mailRefused(v, report, err)
 	}
+	to := v.mail().path
 	v.setNotice(savedNotice(saved, report))
-	if v.isScript() {
-		return v.json(http.StatusOK, answerTo{mailSettingsPath})
+	if !was && v.mail().slot == mail.Second {
+		to = mailServersPath
+		v.setNotice(savedNotice(saved, report) + " Now say when letters leave through it.")
 	}
-	return v.redirect(mailSettingsPath, "")
+	if v.isScript() {
+		return v.json(http.StatusOK, answerTo{to})
+	}
+	return v.redirect(to, "")
 }
 
 func savedNotice(saved mail.Profile, r diagnose.Report) string {
@@ -203,11 +223,11 @@ func savedNotice(saved mail.Profile, r diagnose.Report) string {
 }
 
 func (s *Site) testAndSave(v *visit, c mail.Change) (mail.Profile, diagnose.Report, error) {
-	saved, err := s.Mail.Save(v.ctx(), v.by, c)
+	saved, err := v.mail().Save(v.ctx(), v.by, c)
 	if !untested(err) || v.isScript() {
 		return saved, diagnose.Report{}, err
 	}
-	report, err := s.Doctor.Run(v.ctx(), v.by, c, v.text("test_to"), nil)
+	report, err := v.mail().doctor.Run(v.ctx(), v.by, c, v.text("test_to"), nil)
 	if err != nil {
 		return saved, report, err
 	}
@@ -215,7 +235,7 @@ func (s *Site) testAndSave(v *visit, c mail.Change) (mail.Profile, diagnose.Repo
 		return saved, report, fault.Invalid(fieldAnyway, "The test failed, so nothing was saved. Its steps say why.")
 	}
 	c.TestToken = report.TestToken
-	saved, err = s.Mail.Save(v.ctx(), v.by, c)
+	saved, err = v.mail().Save(v.ctx(), v.by, c)
 	return saved, report, err
 }
 

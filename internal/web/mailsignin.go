@@ -13,8 +13,6 @@ import (
 	"github.com/sealpost/sealpost/internal/web/page"
 )
 
-const mailSignInPath = mailSettingsPath + "/sign-in"
-
 // signInMail begins a sign-in at the provider: with what the form holds, with
 // what is stored, or once more with what came to nothing. The browser gets there
 // by a page of ours, since Chromium holds the redirects after a form to the
@@ -30,9 +28,9 @@ func (s *Site) signInMail(v *visit) error {
 	case err != nil:
 		return s.mailRefused(v, diagnose.Report{}, err)
 	case v.isScript():
-		return v.json(http.StatusOK, answerTo{mailSignInPath + "/" + id})
+		return v.json(http.StatusOK, answerTo{v.mail().path + "/sign-in/" + id})
 	}
-	return v.redirect(mailSignInPath+"/"+id, "")
+	return v.redirect(v.mail().path+"/sign-in/"+id, "")
 }
 
 // notBegun says why a sign-in does not begin that one button asked for. A proof
@@ -41,7 +39,7 @@ func (s *Site) notBegun(v *visit, err error) error {
 	if fault.Is(err, fault.KindNotFound) {
 		return s.notIn(v, "", err)
 	}
-	return s.mailAgain(v, err)
+	return s.settingsAgain(v, err)
 }
 
 // answerTo tells our script where to go.
@@ -52,10 +50,10 @@ type answerTo struct {
 func (s *Site) beginSignIn(v *visit) (string, error) {
 	b := browserOf(v)
 	if v.has("stored") {
-		return s.Mail.BeginAgain(v.ctx(), v.by, b)
+		return v.mail().BeginAgain(v.ctx(), v.by, b)
 	}
 	if again := v.text("again"); again != "" {
-		return s.Mail.BeginOnceMore(v.ctx(), v.by, again, b)
+		return v.mail().BeginOnceMore(v.ctx(), v.by, again, b)
 	}
 	c, err := mailChange(v)
 	if err != nil {
@@ -64,7 +62,7 @@ func (s *Site) beginSignIn(v *visit) (string, error) {
 	if b.AccessURL, err = s.proveForMail(v); err != nil {
 		return "", err
 	}
-	id, err := s.Mail.BeginConsent(v.ctx(), v.by, c, b)
+	id, err := v.mail().BeginConsent(v.ctx(), v.by, c, b)
 	if err != nil {
 		return "", err
 	}
@@ -73,11 +71,11 @@ func (s *Site) beginSignIn(v *visit) (string, error) {
 
 // goingMail leads on to the provider.
 func (s *Site) goingMail(v *visit) error {
-	going, err := s.Mail.Going(v.ctx(), v.by, v.id("id"), browserOf(v))
+	going, err := v.mail().Going(v.ctx(), v.by, v.id("id"), browserOf(v))
 	if err != nil {
 		return s.notIn(v, "", err)
 	}
-	p := &page.MailGoing{URL: going.URL, Host: going.Host, Provider: providerName(going.Provider, going.Host), Mailbox: going.Mailbox, Warning: going.Warning}
+	p := &page.MailGoing{At: v.mail().path, URL: going.URL, Host: going.Host, Provider: providerName(going.Provider, going.Host), Mailbox: going.Mailbox, Warning: going.Warning}
 	p.Title = "Sign in at " + p.Provider
 	return v.render(p)
 }
@@ -99,18 +97,24 @@ func providerName(p oauth.Provider, host string) string {
 // signedInMail takes a person who comes back from the provider. Nothing of the
 // address is shown again: it holds the code.
 func (s *Site) signedInMail(v *visit) error {
-	done, err := s.Mail.FinishConsent(v.ctx(), v.by, mail.Callback{Path: v.route.path(), Query: v.values}, browserOf(v))
+	back := mail.Callback{Path: v.route.path(), Query: v.values}
+	slot, err := s.Mail.SlotOf(v.ctx(), back)
+	if err != nil {
+		return err
+	}
+	v.route.slot = slot // the address is the same for both servers
+	done, err := v.mail().FinishConsent(v.ctx(), v.by, back, browserOf(v))
 	switch {
 	case err != nil:
 		return s.notIn(v, done.ID, err)
 	case !done.Live:
-		return v.redirect(mailSignInPath+"/"+done.ID+"/decide", "")
+		return v.redirect(v.mail().path+"/sign-in/"+done.ID+"/decide", "")
 	}
-	saved, _, err := s.Mail.Active(v.ctx())
+	saved, _, err := v.mail().Active(v.ctx())
 	if err != nil {
 		return err
 	}
-	return v.redirect(mailSettingsPath, signedInMark+signedInNotice(done.Who, saved))
+	return v.redirect(v.mail().path, signedInMark+signedInNotice(done.Who, saved))
 }
 
 func signedInNotice(who string, saved mail.Profile) string {
@@ -127,8 +131,8 @@ func signedInNotice(who string, saved mail.Profile) string {
 // notIn shows why nobody is signed in. Again is the sign-in that can be begun
 // once more, or "".
 func (s *Site) notIn(v *visit, again string, err error) error {
-	p := &page.MailNotIn{Provider: speaker(""), Browser: browserOf(v).Origin}
-	p.Title, p.Crumbs = "The sign-in did not work", mailCrumbs()
+	p := &page.MailNotIn{At: v.mail().path, Provider: speaker(""), Browser: browserOf(v).Origin}
+	p.Title, p.Crumbs = "The sign-in did not work", mailCrumbs(v)
 	var problem *mail.Problem
 	status := http.StatusUnprocessableEntity
 	switch {
@@ -153,7 +157,7 @@ func (s *Site) withUnfinished(v *visit, p *page.MailNotIn, remedy verdict.Remedy
 	if p.Again == "" {
 		return
 	}
-	c, err := s.Mail.Unfinished(v.ctx(), v.by, p.Again, browserOf(v))
+	c, err := v.mail().Unfinished(v.ctx(), v.by, p.Again, browserOf(v))
 	if err != nil {
 		return
 	}
@@ -188,15 +192,15 @@ func (s *Site) decidePage(v *visit) error {
 
 func (s *Site) deciding(v *visit) (*page.MailDecide, error) {
 	b := browserOf(v)
-	d, err := s.Mail.Deciding(v.ctx(), v.by, v.id("id"), b)
+	d, err := v.mail().Deciding(v.ctx(), v.by, v.id("id"), b)
 	if err != nil {
 		return nil, err
 	}
 	p := &page.MailDecide{
-		ID: d.ID, Who: d.Who, WhoTenant: d.WhoTenant, Sender: d.Sender, Mailbox: d.Mailbox, Tenant: d.Tenant, Browser: b.Origin,
+		At: v.mail().path, ID: d.ID, Who: d.Who, WhoTenant: d.WhoTenant, Sender: d.Sender, Mailbox: d.Mailbox, Tenant: d.Tenant, Browser: b.Origin,
 		OtherTenant: d.OtherTenant, Microsoft: d.Tenant != "",
 	}
-	p.Title, p.Crumbs = "Somebody else signed in", mailCrumbs()
+	p.Title, p.Crumbs = "Somebody else signed in", mailCrumbs(v)
 	if d.OtherTenant {
 		p.Title = "Somebody of another directory signed in"
 	}
@@ -205,9 +209,9 @@ func (s *Site) deciding(v *visit) (*page.MailDecide, error) {
 
 // decideMail accepts who signed in.
 func (s *Site) decideMail(v *visit) error {
-	saved, err := s.Mail.Decide(v.ctx(), v.by, v.id("id"), browserOf(v))
+	saved, err := v.mail().Decide(v.ctx(), v.by, v.id("id"), browserOf(v))
 	if err == nil {
-		return v.redirect(mailSettingsPath, signedInMark+signedInNotice(saved.OAuth.Mailbox, saved))
+		return v.redirect(v.mail().path, signedInMark+signedInNotice(saved.OAuth.Mailbox, saved))
 	}
 	if fault.Is(err, fault.KindNotFound) {
 		return s.notIn(v, "", err)
@@ -219,6 +223,11 @@ func (s *Site) decideMail(v *visit) error {
 	return v.again(p, err)
 }
 
-func mailCrumbs() []page.Crumb {
-	return []page.Crumb{{Name: "Admin", Path: "/admin"}, {Name: "Settings", Path: "/admin"}, {Name: "Mail Server Settings", Path: mailSettingsPath}}
+// mailCrumbs leads back to the settings of the server.
+func mailCrumbs(v *visit) []page.Crumb {
+	crumbs := []page.Crumb{{Name: "Admin", Path: "/admin"}, {Name: "Settings", Path: "/admin"}, {Name: "Mail Server Settings", Path: mailSettingsPath}}
+	if v.mail().slot == mail.Second {
+		crumbs = append(crumbs, page.Crumb{Name: "Second mail server", Path: v.mail().path})
+	}
+	return crumbs
 }

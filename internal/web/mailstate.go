@@ -10,7 +10,8 @@ import (
 	"github.com/sealpost/sealpost/internal/web/page"
 )
 
-// letters returns whether letters leave, and how many there are.
+// letters returns whether letters leave through the first server, and how many
+// there are.
 func (s *Site) letters(v *visit) (gate outbox.Gate, n outbox.Counts, err error) {
 	err = s.DB.View(v.ctx(), func(tx *store.Tx) error {
 		if gate, err = s.Outbox.Gate(tx, outbox.Main); err != nil {
@@ -22,20 +23,27 @@ func (s *Site) letters(v *visit) (gate outbox.Gate, n outbox.Counts, err error) 
 	return gate, n, err
 }
 
-// mailNow returns how mail stands, in words and as it is.
-func (s *Site) mailNow(v *visit) (page.MailState, mail.Health, error) {
-	health, err := s.Mail.Health(v.ctx(), v.by)
+// mailNow returns how a mail server stands, in words and as it is.
+func (s *Site) mailNow(v *visit, slot mail.Slot) (page.MailState, mail.Health, error) {
+	health, err := s.serverOf(slot).Health(v.ctx(), v.by)
 	if err != nil {
 		return page.MailState{}, health, err
 	}
-	gate, n, err := s.letters(v)
-	return mailState(health, gate, n, s.Now()), health, err
+	both, err := s.Servers.State(v.ctx())
+	if err != nil {
+		return page.MailState{}, health, err
+	}
+	_, n, err := s.letters(v)
+	state := mailState(health, both.Of(slot).Gate, n, s.Now())
+	state.At = slot.SettingsPath()
+	withCover(&state, both, slot)
+	return state, health, err
 }
 
 // mailState says in words how mail stands.
 func mailState(h mail.Health, gate outbox.Gate, n outbox.Counts, now time.Time) page.MailState {
 	st := page.MailState{
-		Waiting: n.Waiting, Oldest: n.Oldest, Accepted: n.Accepted24h, Delayed: n.Delayed24h, Failed: n.Failed24h,
+		Waiting: n.Waiting, Oldest: n.Oldest, Accepted: n.Accepted24h, Delayed: n.Delayed, Failed: n.Lost24h(),
 		Notes: h.Notes, Ends: mailEnds(h.Ends, now), Moving: h.Set,
 	}
 	if h.Set {
@@ -140,7 +148,7 @@ func mailEnds(ends []mail.End, now time.Time) []page.MailEnd {
 
 // mailStatePart answers with the state alone.
 func (s *Site) mailStatePart(v *visit) error {
-	state, _, err := s.mailNow(v)
+	state, _, err := s.mailNow(v, v.mail().slot)
 	if err != nil {
 		return err
 	}
@@ -148,29 +156,38 @@ func (s *Site) mailStatePart(v *visit) error {
 }
 
 func (s *Site) resumeMail(v *visit) error {
-	if err := s.Mail.Resume(v.ctx(), v.by); err != nil {
-		return s.mailAgain(v, err)
+	if err := v.mail().Resume(v.ctx(), v.by); err != nil {
+		return s.settingsAgain(v, err)
 	}
-	return v.redirect(mailSettingsPath, "Letters leave now.")
+	return v.redirect(v.mail().path, "Letters leave now.")
 }
 
 func (s *Site) stopMail(v *visit) error {
-	if err := s.Mail.Stop(v.ctx(), v.by, v.text("reason")); err != nil {
-		return s.mailAgain(v, err)
+	if err := v.mail().Stop(v.ctx(), v.by, v.text("reason")); err != nil {
+		return s.settingsAgain(v, err)
 	}
-	return v.redirect(mailSettingsPath, "All letters are kept back until somebody resumes.")
+	notice := "All letters are kept back until somebody resumes."
+	if two, err := s.twoServers(v); err != nil {
+		return err
+	} else if two {
+		notice = "The letters of this server are kept back until somebody resumes."
+	}
+	return v.redirect(v.mail().path, notice)
 }
 
 func (s *Site) removeMail(v *visit) error {
-	if err := s.Mail.Remove(v.ctx(), v.by); err != nil {
-		return s.mailAgain(v, err)
+	if err := v.mail().Remove(v.ctx(), v.by); err != nil {
+		return s.settingsAgain(v, err)
 	}
-	return v.redirect(mailSettingsPath, "The mail server is removed. Letters wait until another one is set up.")
+	if v.mail().slot == mail.Second {
+		return v.redirect(mailSettingsPath, "The second mail server is removed. All letters leave through this one.")
+	}
+	return v.redirect(v.mail().path, "The mail server is removed. Letters wait until another one is set up.")
 }
 
-// mailAgain shows the settings as they are stored, with why an act was not
+// settingsAgain shows the settings as they are stored, with why an act was not
 // done.
-func (s *Site) mailAgain(v *visit, err error) error {
+func (s *Site) settingsAgain(v *visit, err error) error {
 	p, pageErr := s.mailPage(v)
 	if pageErr != nil {
 		return pageErr

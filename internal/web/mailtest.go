@@ -24,10 +24,10 @@ func (s *Site) testMail(v *visit) error {
 	}
 	if v.isScript() {
 		t := &testStream{v: v}
-		report, err := s.Doctor.Run(v.ctx(), v.by, c, v.text("test_to"), t.step)
+		report, err := v.mail().doctor.Run(v.ctx(), v.by, c, v.text("test_to"), t.step)
 		return t.end(report, err)
 	}
-	report, err := s.Doctor.Run(v.ctx(), v.by, c, v.text("test_to"), nil)
+	report, err := v.mail().doctor.Run(v.ctx(), v.by, c, v.text("test_to"), nil)
 	if err != nil {
 		return s.mailRefused(v, report, err)
 	}
@@ -51,6 +51,8 @@ func mailTest(r diagnose.Report, to string, now time.Time, said listener) page.M
 
 // listener knows whose words are heard in a step of a test.
 type listener struct {
+	// at is the page that the test is on.
+	at string
 	// provider gives out the tokens; graph tells that it takes the letters too.
 	provider oauth.Provider
 	graph    bool
@@ -58,13 +60,14 @@ type listener struct {
 
 // listenerTo is the listener to a test of what the form holds.
 func listenerTo(v *visit) listener {
+	l := listener{at: v.mail().path}
 	switch {
 	case v.text("kind") == string(mail.KindMicrosoft):
-		return listener{provider: oauth.Microsoft, graph: v.text("via") == string(mail.ViaGraph)}
+		l.provider, l.graph = oauth.Microsoft, v.text("via") == string(mail.ViaGraph)
 	case v.text("kind") == string(mail.KindSMTP) && v.text("auth") == string(mail.AuthOAuth):
-		return listener{provider: settingsOf(v.text("provider"), "", "").Provider}
+		l.provider = settingsOf(v.text("provider"), "", "").Provider
 	}
-	return listener{}
+	return l
 }
 
 func (l listener) speaker(step string) string {
@@ -87,7 +90,7 @@ func checkStep(s diagnose.Step, now time.Time, said listener) page.CheckStep {
 	}
 	for i, card := range s.Chain {
 		c := certificate(card, now)
-		c.Place = placeInChain(i, len(s.Chain), card)
+		c.Place, c.At = placeInChain(i, len(s.Chain), card), said.at
 		// The server's own certificate can be trusted, or the authority's at
 		// the end of the chain; a key is pinned of the server's alone.
 		if s.CanTrust && (i == 0 || i == len(s.Chain)-1 && card.IsCA) {
@@ -177,7 +180,7 @@ func (t *testStream) begin() {
 	h.Set("Content-Type", "application/x-ndjson")
 	h.Set("X-Accel-Buffering", "no") // proxies pass lines on at once
 	t.v.w.WriteHeader(http.StatusOK)
-	t.send(testLine{Into: "candidates", HTML: t.paint("candidates", page.MailForm{Candidates: candidates(t.v)})})
+	t.send(testLine{Into: "candidates", HTML: t.paint("candidates", page.MailForm{At: t.v.mail().path, Candidates: candidates(t.v)})})
 }
 
 func (t *testStream) step(s diagnose.Step) {
@@ -213,7 +216,7 @@ func (t *testStream) end(r diagnose.Report, err error) error {
 // stored tells whether the stored settings count as tested now: those in the
 // form may be the same.
 func (t *testStream) stored(r diagnose.Report) error {
-	p, set, err := t.v.s.Mail.Active(t.v.ctx())
+	p, set, err := t.v.mail().Active(t.v.ctx())
 	if err != nil || !set || !r.Passed {
 		return err
 	}

@@ -15,11 +15,9 @@ import (
 	"github.com/sealpost/sealpost/internal/web/page"
 )
 
-const certificatesPath = mailSettingsPath + "#certificates"
-
 // mailTrust are the certificates that are trusted for the mail server.
 func (s *Site) mailTrust(v *visit, health mail.Health) (page.MailTrust, error) {
-	all, err := s.Mail.TrustList(v.ctx(), v.by)
+	all, err := v.mail().TrustList(v.ctx(), v.by)
 	if err != nil {
 		return page.MailTrust{}, err
 	}
@@ -58,24 +56,24 @@ func (s *Site) addCertificates(v *visit) error {
 	}
 	var done mail.TrustChange
 	if err == nil {
-		done, err = s.Mail.TrustImport(v.ctx(), v.by, files, trust.Mode(v.text("mode")), v.trustSecret())
+		done, err = v.mail().TrustImport(v.ctx(), v.by, files, trust.Mode(v.text("mode")), v.trustSecret())
 	}
 	if err != nil {
 		return s.trustRefused(v, err, "Type your own password and choose the files again: whoever is trusted here can read the links in mails.")
 	}
-	return v.redirect(certificatesPath, trustNotice(done, "added"))
+	return v.redirect(v.mail().path+"#certificates", trustNotice(done, "added"))
 }
 
 func (s *Site) removeCertificate(v *visit) error {
 	err := s.takeOwnPassword(v)
 	var done mail.TrustChange
 	if err == nil {
-		done, err = s.Mail.TrustRemove(v.ctx(), v.by, v.text("fingerprint"), v.trustSecret())
+		done, err = v.mail().TrustRemove(v.ctx(), v.by, v.text("fingerprint"), v.trustSecret())
 	}
 	if err != nil {
 		return s.trustRefused(v, err, "Type your own password too: without the certificate mail may not leave.")
 	}
-	return v.redirect(certificatesPath, trustNotice(done, "removed"))
+	return v.redirect(v.mail().path+"#certificates", trustNotice(done, "removed"))
 }
 
 // trustSecret is what is bound to the trusted certificates, a text of several

@@ -7,8 +7,8 @@ import (
 
 	"github.com/sealpost/sealpost/internal/actor"
 	"github.com/sealpost/sealpost/internal/mail"
+	"github.com/sealpost/sealpost/internal/mail/diagnose"
 	"github.com/sealpost/sealpost/internal/mail/outbox"
-	"github.com/sealpost/sealpost/internal/store"
 	"github.com/sealpost/sealpost/internal/web/page"
 )
 
@@ -84,34 +84,30 @@ func initials(name string) string {
 	return string([]rune{unicode.ToUpper(first), unicode.ToUpper(last)})
 }
 
-const mailSettingsPath = "/admin/settings/mail"
+// The pages of the first mail server, and of what is true of both.
+const (
+	mailSettingsPath = "/admin/settings/mail"
+	mailServersPath  = "/admin/settings/mail/servers"
+)
 
-// gate returns whether letters may leave.
-func (s *Site) gate(v *visit) (outbox.Gate, error) {
-	var gate outbox.Gate
-	err := s.DB.View(v.ctx(), func(tx *store.Tx) (err error) {
-		gate, err = s.Outbox.Gate(tx, outbox.Main)
-		return err
-	})
-	return gate, err
+// mailServer is the one of two mail servers that a page is about.
+type mailServer struct {
+	*mail.Service
+	doctor *diagnose.Doctor
+	slot   mail.Slot
+	// path is that of its settings.
+	path string
 }
 
-// banner returns what every page says about mail, nil while it leaves as it
-// should.
-func (s *Site) banner(v *visit) (*page.Banner, error) {
-	profile, set, err := s.Mail.Active(v.ctx())
-	if err != nil {
-		return nil, err
+// mail returns the server that the route is about.
+func (v *visit) mail() mailServer { return v.s.serverOf(v.route.slot) }
+
+// serverOf returns the server of a slot; empty is the first one.
+func (s *Site) serverOf(slot mail.Slot) mailServer {
+	if slot == mail.Second {
+		return mailServer{s.Second, s.SecondDoctor, slot, slot.SettingsPath()}
 	}
-	gate, err := s.gate(v)
-	if err != nil {
-		return nil, err
-	}
-	b := mailBanner(profile, set, gate, v.by.May(actor.ManageSettings))
-	if b != nil && b.Path != "" && (!s.open(v.by, b.Path) || b.Path == v.r.URL.Path) {
-		b.Path, b.Action = "", ""
-	}
-	return b, nil
+	return mailServer{s.Mail, s.Doctor, mail.Main, mailSettingsPath}
 }
 
 // mailBanner decides what is said. Reasons are for who can mend them.

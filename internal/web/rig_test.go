@@ -24,11 +24,13 @@ import (
 	"github.com/sealpost/sealpost/internal/identity"
 	"github.com/sealpost/sealpost/internal/keyring"
 	"github.com/sealpost/sealpost/internal/mail"
+	"github.com/sealpost/sealpost/internal/mail/bounce"
 	"github.com/sealpost/sealpost/internal/mail/capture"
 	"github.com/sealpost/sealpost/internal/mail/diagnose"
 	"github.com/sealpost/sealpost/internal/mail/letter"
 	"github.com/sealpost/sealpost/internal/mail/oauth"
 	"github.com/sealpost/sealpost/internal/mail/outbox"
+	"github.com/sealpost/sealpost/internal/mail/servers"
 	"github.com/sealpost/sealpost/internal/mail/token"
 	"github.com/sealpost/sealpost/internal/mail/verdict"
 	"github.com/sealpost/sealpost/internal/secret"
@@ -51,6 +53,9 @@ type rig struct {
 	users   *identity.Service
 	vault   *vault.Service
 	mail    *mail.Service
+	second  *mail.Service
+	servers *servers.Service
+	bounces *bounce.Service
 	capture *capture.Mailbox
 	box     *outbox.Outbox
 	audit   *audit.Log
@@ -73,7 +78,7 @@ func empty(t *testing.T, db *store.DB, clock *storetest.Clock) *rig {
 	r.must(err)
 	quiet := slog.New(slog.DiscardHandler)
 	r.audit = audit.New(audit.Config{DB: db, Keys: keys, Log: quiet})
-	r.box = outbox.New(outbox.Config{DB: db, Keys: keys, Letters: letters, Audit: r.audit})
+	r.box = outbox.New(outbox.Config{DB: db, Keys: keys, Letters: letters, Audit: r.audit, Route: servers.Route})
 	r.entra = startAuthority(t, clock)
 	allowed, err := oauth.NewAuthorities([]string{r.entra.host()})
 	r.must(err)
@@ -82,12 +87,16 @@ func empty(t *testing.T, db *store.DB, clock *storetest.Clock) *rig {
 	t.Cleanup(func() { r.must(keeper.Close(context.WithoutCancel(t.Context()))) })
 	table, err := verdict.New()
 	r.must(err)
-	r.mail = mail.New(mail.Config{
+	c := mail.Config{
 		OAuth: client, Authorities: allowed, Tokens: keeper, Table: table,
 		DB: db, Keys: keys, Audit: r.audit, Letters: letters, Gate: r.box.GateOf(outbox.Main), Now: clock.Now, Log: quiet,
 		CaptureAddr: func() string { return cmp.Or(r.capture.Addr(), "127.0.0.1:7225") }, Secrets: stored{r},
 		Prove: func(by actor.Actor) error { return identity.RequireProof(by, clock.Now()) },
-	})
+	}
+	r.mail = mail.New(c)
+	c.Slot, c.Gate, c.Removed = mail.Second, r.box.GateOf(outbox.Second), func(tx *store.Tx, by actor.Actor) error { return r.servers.Removed(tx, by) }
+	r.second = mail.New(c)
+	r.servers = servers.New(servers.Config{DB: db, Audit: r.audit, Outbox: r.box, Main: r.mail, Second: r.second, Prove: c.Prove})
 	r.users, err = identity.New(identity.Config{
 		DB: db, Keys: keys, Audit: r.audit, Outbox: r.box, Letters: letters, Now: clock.Now, Log: quiet,
 	})
@@ -98,8 +107,12 @@ func empty(t *testing.T, db *store.DB, clock *storetest.Clock) *rig {
 	r.capture = capture.New(capture.Config{DB: db, Keys: keys, Audit: r.audit, Log: quiet})
 	doctor, err := diagnose.New(diagnose.Config{Mail: r.mail, Letters: letters, DB: db, Now: clock.Now, Note: r.noteTest})
 	r.must(err)
+	doctor2, err := diagnose.New(diagnose.Config{Mail: r.second, Letters: letters, DB: db, Now: clock.Now, Note: r.noteTest})
+	r.must(err)
+	r.bounces, err = bounce.New(bounce.Config{DB: db, Keys: keys, Audit: r.audit, Outbox: r.box, Secrets: c.Secrets, Prove: c.Prove, Now: clock.Now, Log: quiet})
+	r.must(err)
 	r.site, err = web.New(web.Config{
-		Users: r.users, Vault: r.vault, Capture: r.capture, Mail: r.mail, Doctor: doctor, Outbox: r.box, Audit: r.audit, DB: db, Letters: letters,
+		Users: r.users, Vault: r.vault, Capture: r.capture, Mail: r.mail, Doctor: doctor, Second: r.second, SecondDoctor: doctor2, Servers: r.servers, Bounces: r.bounces, DKIM: r.dkim, Outbox: r.box, Audit: r.audit, DB: db, Letters: letters,
 		Log: slog.New(slog.NewTextHandler(r.log, nil)), Now: clock.Now, Version: "test",
 	})
 	r.must(err)

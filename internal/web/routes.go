@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/sealpost/sealpost/internal/actor"
+	"github.com/sealpost/sealpost/internal/mail"
 )
 
 // route is a row of the table.
@@ -21,6 +22,8 @@ type route struct {
 	// back is where the person goes on after signing in, where the address of
 	// the request itself must not be shown or kept: it holds a secret.
 	back string
+	// slot is the mail server that the route is about, empty for others.
+	slot mail.Slot
 }
 
 // access says who may come near a route. What they may do there is decided by
@@ -54,7 +57,7 @@ func (rt route) path() string   { _, p, _ := strings.Cut(rt.pattern, " "); retur
 
 // table is every route there is, but for the embedded files.
 func table() []route {
-	return slices.Concat(doorRoutes(), ownRoutes(), vaultRoutes(), userRoutes(), auditRoutes(), adminRoutes(), mailRoutes())
+	return slices.Concat(doorRoutes(), ownRoutes(), vaultRoutes(), userRoutes(), auditRoutes(), adminRoutes(), mailRoutes(), bounceRoutes())
 }
 
 // doorRoutes are for people who are not signed in yet.

@@ -9,10 +9,13 @@ import (
 	"github.com/sealpost/sealpost/internal/audit"
 	"github.com/sealpost/sealpost/internal/identity"
 	"github.com/sealpost/sealpost/internal/mail"
+	"github.com/sealpost/sealpost/internal/mail/bounce"
 	"github.com/sealpost/sealpost/internal/mail/capture"
 	"github.com/sealpost/sealpost/internal/mail/diagnose"
+	"github.com/sealpost/sealpost/internal/mail/dkim"
 	"github.com/sealpost/sealpost/internal/mail/letter"
 	"github.com/sealpost/sealpost/internal/mail/outbox"
+	"github.com/sealpost/sealpost/internal/mail/servers"
 	"github.com/sealpost/sealpost/internal/store"
 	"github.com/sealpost/sealpost/internal/vault"
 	"github.com/sealpost/sealpost/internal/web/page"
@@ -26,7 +29,16 @@ type Config struct {
 	Vault  *vault.Service
 	Mail   *mail.Service
 	Doctor *diagnose.Doctor
-	Outbox *outbox.Outbox
+	// Second is the mail server beside the first, SecondDoctor tests it, and
+	// Servers knows which of both letters leave through.
+	Second       *mail.Service
+	SecondDoctor *diagnose.Doctor
+	Servers      *servers.Service
+	Outbox       *outbox.Outbox
+	// Bounces knows what came back.
+	Bounces *bounce.Service
+	// DKIM keeps the keys that letters are signed with.
+	DKIM *dkim.Service
 	// Capture is the capture mailbox; nil where there is none.
 	Capture *capture.Mailbox
 	Audit   *audit.Log
@@ -49,11 +61,13 @@ type Site struct {
 	assets *static.Assets
 	mux    *http.ServeMux
 	routes []route
+	// follower watches the journal for pages that are open.
+	follower *follower
 }
 
 // New parses the templates and builds the routes.
 func New(c Config) (*Site, error) {
-	if c.Users == nil || c.Vault == nil || c.Mail == nil || c.Doctor == nil || c.Outbox == nil || c.Audit == nil || c.DB == nil || c.Letters == nil {
+	if c.Users == nil || c.Vault == nil || c.Mail == nil || c.Doctor == nil || c.Second == nil || c.SecondDoctor == nil || c.Servers == nil || c.Outbox == nil || c.Bounces == nil || c.DKIM == nil || c.Audit == nil || c.DB == nil || c.Letters == nil {
 		return nil, errors.New("web: a part of the configuration is missing")
 	}
 	if c.Log == nil {
@@ -71,6 +85,7 @@ func New(c Config) (*Site, error) {
 		return nil, err
 	}
 	s := &Site{Config: c, engine: engine, assets: assets, mux: http.NewServeMux(), routes: table()}
+	s.follower = newFollower(s)
 	for _, rt := range s.routes {
 		s.mux.Handle(rt.pattern, s.serve(rt))
 	}

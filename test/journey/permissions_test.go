@@ -11,9 +11,11 @@ import (
 	"github.com/sealpost/sealpost/internal/audit"
 	"github.com/sealpost/sealpost/internal/identity"
 	"github.com/sealpost/sealpost/internal/mail"
+	"github.com/sealpost/sealpost/internal/mail/bounce"
 	"github.com/sealpost/sealpost/internal/mail/diagnose"
 	"github.com/sealpost/sealpost/internal/mail/letter"
 	"github.com/sealpost/sealpost/internal/mail/outbox"
+	"github.com/sealpost/sealpost/internal/mail/servers"
 	"github.com/sealpost/sealpost/internal/store"
 	"github.com/sealpost/sealpost/internal/vault"
 	"github.com/sealpost/sealpost/internal/web"
@@ -25,6 +27,7 @@ func routes(t *testing.T) []web.RouteInfo {
 	// The routes are the same whoever stands behind them.
 	site, err := web.New(web.Config{
 		Users: &identity.Service{}, Vault: &vault.Service{}, Mail: &mail.Service{}, Doctor: &diagnose.Doctor{},
+		Second: &mail.Service{}, SecondDoctor: &diagnose.Doctor{}, Servers: &servers.Service{}, Bounces: &bounce.Service{},
 		Outbox: &outbox.Outbox{}, Audit: &audit.Log{}, DB: &store.DB{}, Letters: &letter.Catalogue{},
 	})
 	if err != nil {

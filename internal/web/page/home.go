@@ -15,6 +15,8 @@ type Home struct {
 	Waiting []Waiting
 	// Mail is how mail stands, for who manages it.
 	Mail *MailState
+	// Second is the same for the second mail server, nil where there is none.
+	Second *MailState
 	// Deliveries are those of the last days; nil for who may not see them.
 	Deliveries *Chart
 	// Ends are what ends in the next 30 days, Horizon that they are shown.

@@ -169,6 +169,8 @@ type MailSignedIn struct {
 // MailGoing leads to a provider's sign-in page: by itself, and by a link.
 type MailGoing struct {
 	Base
+	// At is the page with the settings.
+	At                                    string
 	URL, Host, Provider, Mailbox, Warning string
 }
 
@@ -178,6 +180,8 @@ func (*MailGoing) Template() string { return "mail_going" }
 // MailNotIn tells why a provider let nobody in.
 type MailNotIn struct {
 	Base
+	// At is the page with the settings.
+	At string
 	// Provider is its name, Text what happened.
 	Provider, Text string
 	// Advice is what to do, Command what to type for it elsewhere, Reply what
@@ -198,6 +202,8 @@ func (*MailNotIn) Template() string { return "mail_not_in" }
 // MailDecide asks whether somebody else than expected is right.
 type MailDecide struct {
 	Base
+	// At is the page with the settings.
+	At                               string
 	ID, Provider, Who, WhoTenant     string
 	Sender, Mailbox, Tenant, Browser string
 	// OtherTenant tells that there is nothing to accept.

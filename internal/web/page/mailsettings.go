@@ -8,10 +8,14 @@ import (
 // their test, and the certificates that are trusted for it.
 type MailSettings struct {
 	Base
-	State MailState
-	Form  MailForm
-	Test  MailTest
-	Trust MailTrust
+	// At is the address of the page; Second tells that it is about the second
+	// mail server, Two that there is one.
+	At          string
+	Second, Two bool
+	State       MailState
+	Form        MailForm
+	Test        MailTest
+	Trust       MailTrust
 	// Set tells that there is a mail server.
 	Set bool
 	// Ask names the dialog that is open, for browsers without scripts.
@@ -23,6 +27,8 @@ func (*MailSettings) Template() string { return "mail_settings" }
 
 // MailForm is what was typed, or what is stored.
 type MailForm struct {
+	// At is the page that the form is on.
+	At       string
 	Revision int64
 	// Kind is "microsoft", "smtp" or "capture". HasCapture tells that the last
 	// can be chosen.
@@ -179,6 +185,8 @@ type TrustSecret struct {
 
 // Certificate is everything that a page shows of one.
 type Certificate struct {
+	// At is the page of the server that it could be trusted for.
+	At                  string
 	Subject, Issuer     string
 	Names               []string
 	NotBefore, NotAfter time.Time

@@ -8,6 +8,14 @@ import (
 
 // MailState is how mail stands, in words.
 type MailState struct {
+	// At is the page with the settings, Name what the server is called where
+	// there are two.
+	At, Name string
+	// Cover says that another server stands in, or will at CoverAt, or that this
+	// one does; "" where each sends its own letters. Covered tells the first.
+	Cover   string
+	CoverAt time.Time
+	Covered bool
 	// Tone is "good", "warn", "bad" or "note".
 	Tone string
 	// Title is the verdict, Text what more is known of it.

@@ -130,7 +130,7 @@ function accounts(form, value) {
   const search = async () => {
     const turn = ++asked;
     const query = new URLSearchParams({ q: text.value, chosen: value("account") });
-    const response = await fetch(`/admin/settings/mail/accounts?${query}`).catch(() => null);
+    const response = await fetch(`${form.getAttribute("action")}/accounts?${query}`).catch(() => null);
     if (!response?.ok || response.redirected || turn !== asked) return;
     box.innerHTML = await response.text();
     attach(box);
@@ -274,7 +274,7 @@ function sending(form, changed) {
   };
   files?.addEventListener("change", async () => {
     show(form, null);
-    const response = await post("/admin/settings/mail/fill", "application/json", {});
+    const response = await post(`${form.getAttribute("action")}/fill`, "application/json", {});
     if (response?.ok) carry(await response.text());
     else show(form, await failureOf(response));
   });
@@ -318,7 +318,7 @@ function sending(form, changed) {
     cancel.hidden = false;
     if (matchMedia("(max-width: 1040px)").matches) part("test-title").scrollIntoView({ block: "start" });
     try {
-      const response = await post("/admin/settings/mail/test", "application/json, application/x-ndjson", extra, mine.signal);
+      const response = await post(`${form.getAttribute("action")}/test`, "application/json, application/x-ndjson", extra, mine.signal);
       if (mine.signal.aborted) return false;
       if (!response?.ok || !response.body) {
         show(form, await failureOf(response));
@@ -346,7 +346,7 @@ function sending(form, changed) {
   };
 
   /** @param {string} act "save" or "anyway" @param {string} [to] */
-  const send = async (act, to = "/admin/settings/mail") => {
+  const send = async (act, to = String(form.getAttribute("action"))) => {
     show(form, null);
     form.setAttribute("data-sent", "");
     try {
@@ -390,7 +390,7 @@ function sending(form, changed) {
       if (!form.querySelector("[name=candidate]")) part("candidates").replaceChildren();
       changed();
     } else if (button === signIn) {
-      if (!form.hasAttribute("data-sent")) void send("save", "/admin/settings/mail/sign-in");
+      if (!form.hasAttribute("data-sent")) void send("save", `${form.getAttribute("action")}/sign-in`);
     } else if (button.value === "anyway") void send("anyway");
     else if (!form.hasAttribute("data-sent")) void send("save");
   }, true);
