@@ -194,20 +194,33 @@ func (o *Outbox) CancelFor(tx *store.Tx, userID string, kinds ...string) error {
 		return nil
 	}
 	for _, kind := range kinds {
-		// One that is being sent is over once what came of the attempt is known:
-		// see cancelled.
-		_, err := tx.Exec(`UPDATE outbox_letter SET
-				sealed = CASE WHEN state = 'sending' THEN sealed ELSE $1 END,
-				changed_at = CASE WHEN state = 'sending' THEN changed_at ELSE $2 END,
-				ended_at = CASE WHEN state = 'sending' THEN ended_at ELSE $2 END,
-				advice = CASE WHEN state = 'sending' THEN advice ELSE $3 END,
-				expires_at = CASE WHEN state = 'sending' THEN 0 ELSE expires_at END,
-				state = CASE WHEN state = 'sending' THEN state ELSE 'cancelled' END
-			WHERE user_id = $4 AND kind = $5 AND state IN ('queued', 'deferred', 'uncertain', 'sending')`,
-			[]byte{}, store.Micros(tx.Now()), unwanted, userID, kind)
+		// Mostly there are none, and an update of many rows by an index is dear
+		// also where it finds none.
+		ids, err := store.All(tx, func(r store.Row) (id string, err error) { return id, r.Scan(&id) },
+			`SELECT id FROM outbox_letter WHERE user_id = $1 AND kind = $2 AND `+inQueue, userID, kind)
 		if err != nil {
 			return err
 		}
+		for _, id := range ids {
+			if err := cancelWaiting(tx, id); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
+}
+
+// cancelWaiting cancels a letter that is on its way. One that is being sent is
+// over once what came of the attempt is known: see cancelled.
+func cancelWaiting(tx *store.Tx, id string) error {
+	_, err := tx.Exec(`UPDATE outbox_letter SET
+			sealed = CASE WHEN state = 'sending' THEN sealed ELSE $1 END,
+			changed_at = CASE WHEN state = 'sending' THEN changed_at ELSE $2 END,
+			ended_at = CASE WHEN state = 'sending' THEN ended_at ELSE $2 END,
+			advice = CASE WHEN state = 'sending' THEN advice ELSE $3 END,
+			expires_at = CASE WHEN state = 'sending' THEN 0 ELSE expires_at END,
+			state = CASE WHEN state = 'sending' THEN state ELSE 'cancelled' END
+		WHERE id = $4 AND state IN ('queued', 'deferred', 'uncertain', 'sending')`,
+		[]byte{}, store.Micros(tx.Now()), unwanted, id)
+	return err
 }
