@@ -40,37 +40,35 @@ type doubt struct {
 // mayBeTheLetter tells that a refusal which reads as if it were the server's
 // may be about this recipient or this content: many servers answer a single
 // address that they do not like with "relaying denied".
-func (l *lane) mayBeTheLetter(t mail.Transport, c outbox.Claim, failure *smtp.Error) bool {
+func (l *lane) mayBeTheLetter(c outbox.Claim, failure *smtp.Error) bool {
 	switch failure.Stage {
 	case smtp.StageRcpt, smtp.StageData, smtp.StageContent:
 		// A letter with the sender of earlier settings says nothing about
 		// those of now.
-		return failure.Kind == smtp.KindReply && !l.engine.isBlamed(c.ID) && c.Sender == senderOf(t).encode()
+		return failure.Kind == smtp.KindReply && !l.engine.isBlamed(c.ID) && c.Sender == l.sender.text
 	}
 	return false
 }
 
-// judge decides about the suspects. Where another letter was accepted after
-// the first refusal, or not long before and the refusals are few, it is the
-// letters, else the server.
-func (l *lane) judge(ctx context.Context, t mail.Transport) error {
+// judge decides about the suspects, and tells whether mail was paused for them.
+// Where another letter was accepted after the first refusal, or not long before
+// and the refusals are few, it is the letters, else the server.
+func (l *lane) judge(ctx context.Context, t mail.Transport) (paused bool, err error) {
 	all := l.suspects
 	l.suspects = nil
 	if len(all) == 0 {
-		return nil
+		return false, nil
 	}
 	if !l.engine.othersPass(t.Profile, all[0].accepted) {
-		return l.giveUp(ctx, t, l.engine.doubts(all[0].accepted), all...)
+		return true, l.giveUp(ctx, t, l.engine.doubts(all[0].accepted), all...)
 	}
 	for _, s := range all {
 		l.engine.blame(s.claim.ID)
 		out := outcomeOf(s.failure, s.verdict)
 		out.State, out.RetryAt = outbox.Deferred, l.engine.retryAt(s.claim, s.verdict)
-		if err := l.write(ctx, t, s.claim, out, s.verdict, 0); err != nil {
-			return err
-		}
+		l.write(ctx, t, s.claim, out, s.verdict, 0)
 	}
-	return nil
+	return false, nil
 }
 
 // giveUp pauses the profile and gives the letters back. d is the doubt that is
@@ -79,18 +77,17 @@ func (l *lane) giveUp(ctx context.Context, t mail.Transport, d doubt, all ...sus
 	e, first := l.engine, all[0]
 	e.log.Error("the mail server takes no letters", "server", t.Server(), "row", first.verdict.Row, "err", first.failure)
 	// The pause comes first: given back, the letters would be due at once.
-	if err := e.pause(ctx, mail.ProblemOf(t, first.verdict, first.failure.Reply())); err != nil {
-		return err
+	err := e.pause(ctx, mail.ProblemOf(t, first.verdict, first.failure.Reply()))
+	if err == nil {
+		e.setDoubt(d)
 	}
-	e.setDoubt(d)
+	l.batch = 1
 	for _, s := range all {
 		out := outcomeOf(s.failure, s.verdict)
 		out.State = outbox.Queued
-		if err := l.write(ctx, t, s.claim, out, s.verdict, 0); err != nil {
-			return err
-		}
+		l.write(ctx, t, s.claim, out, s.verdict, 0)
 	}
-	return nil
+	return err
 }
 
 // suspects counts one more letter that was refused as if nothing could be

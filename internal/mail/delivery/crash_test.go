@@ -32,7 +32,7 @@ func torture() bool { return os.Getenv("SEALPOST_TORTURE") != "" }
 // point is where the process is killed.
 type point struct {
 	name string
-	// begun tells that the server may have the letter in work by then.
+	// begun tells that the server may have letters in work by then.
 	begun bool
 	// most is how often it is passed for twelve letters, at least.
 	most int
@@ -41,11 +41,24 @@ type point struct {
 func points() []point {
 	return []point{
 		{"delivery.claimed", false, 3},
-		{"delivery.before-content", false, 12},
+		{"delivery.opened", false, 3},
+		{"delivery.before-content", true, 12},
 		{"delivery.after-content", true, 12},
 		{"delivery.before-record", true, 12},
-		{"delivery.after-record", false, 12},
+		{"delivery.after-record", true, 12},
+		{"delivery.recorded-group", true, 3},
 	}
+}
+
+// inFlight is how many letters a lane may have with the server, or not written
+// down yet, around the nth of them: it sends one, then two, then four and so on,
+// and begins no letter before all of those before are written down.
+func inFlight(n int) int {
+	size := 1
+	for first := 1; first+size <= n; size *= 2 {
+		first += size
+	}
+	return size
 }
 
 // A process that is killed while it delivers loses no letter, and repeats one
@@ -135,8 +148,11 @@ func (c *crash) run(p point, n, connections int) {
 	repeated := c.check(box)
 	most := 0
 	if p.begun || connections > 1 {
-		// Each lane may have had one letter with the server.
-		most = connections
+		most = connections * inFlight(n)
+		if p.name == "delivery.recorded-group" || !p.begun {
+			// A group is one of several letters.
+			most = connections * inFlight(12)
+		}
 	}
 	if repeated > most || p.name == "delivery.before-record" && repeated == 0 {
 		c.t.Errorf("%d letters were repeated, at most %d are to be", repeated, most)

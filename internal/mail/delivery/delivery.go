@@ -7,15 +7,16 @@ import (
 	"io"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sealpost/sealpost/internal/fault"
 	"github.com/sealpost/sealpost/internal/mail"
+	"github.com/sealpost/sealpost/internal/mail/letter"
 	"github.com/sealpost/sealpost/internal/mail/outbox"
 	"github.com/sealpost/sealpost/internal/mail/pace"
 	"github.com/sealpost/sealpost/internal/mail/smtp"
 	"github.com/sealpost/sealpost/internal/mail/verdict"
-	"github.com/sealpost/sealpost/internal/store"
 )
 
 // Config is what an engine needs.
@@ -78,15 +79,21 @@ type Signer interface {
 
 // Event is something that delivery did.
 type Event struct {
-	// What is "letter", "connection" or "probe".
+	// What is "letter", "connection" or "probe", Slot through whose server.
 	What string
+	Slot outbox.Slot
 	// Result is the letter's new state, or "ok" or "failed".
 	Result string
-	// Kind is the kind of the letter.
-	Kind string
+	// Kind is the kind of the letter, Class its place in line, Attempt the number
+	// of the try among those that count, from 1, and Trace what caused it.
+	Kind    string
+	Class   letter.Class
+	Attempt int
+	Trace   string
 	// Row is the row of the table of replies that a failure fell to, or "".
 	Row string
-	// Took is the time of sending or connecting.
+	// Took is the time of sending, from its first command to the server's last
+	// reply, or of connecting.
 	Took time.Duration
 	// Waited is how long after it was added a letter was accepted.
 	Waited time.Duration
@@ -110,13 +117,19 @@ type Engine struct {
 	most  int
 	lanes []*lane
 
+	back     func(letterID, from string) Return
+	signer   Signer
+	crowd    crowd
+	keeper   *keeper
+	recorder *recorder
+	// active is the profile that was found last while letters leave.
+	active atomic.Pointer[active]
+
 	mu sync.Mutex
 	// sign is when the engine last showed that it lives.
-	sign time.Time
-	// unwritten are outcomes that the database did not take.
-	unwritten []outbox.Outcome
-	reach     reach
-	repeated  repeated
+	sign     time.Time
+	reach    reach
+	repeated repeated
 	// paced is until when the pace lets no letter leave.
 	paced standstill
 	// accepted counts letters that a server took, the last of them at tookAt;
@@ -145,7 +158,7 @@ func New(c Config) (*Engine, error) {
 	e := &Engine{
 		mail: c.Mail, slot: c.Slot, outbox: c.Outbox, table: c.Table, pace: c.Pace, most: c.Connections, observe: c.Observe, now: c.Now, random: c.Random, log: c.Log,
 		lease: orDefault(c.Lease, 2*time.Minute), grace: orDefault(c.Grace, 20*time.Second), poll: orDefault(c.Poll, time.Second),
-		blamed: map[string]bool{},
+		blamed: map[string]bool{}, back: c.Return, signer: c.Signer, keeper: newKeeper(), recorder: newRecorder(c.Outbox),
 	}
 	if e.observe == nil {
 		e.observe = func(Event) {}
@@ -175,7 +188,7 @@ func orDefault(d, usual time.Duration) time.Duration {
 // flight are finished within the grace and the rest are given back.
 func (e *Engine) Run(ctx context.Context) (more bool, err error) {
 	e.alive()
-	if err := e.flush(ctx); err != nil {
+	if err := e.recorder.flush(ctx); err != nil {
 		return false, err
 	}
 	standing, err := e.mail.Standing(ctx)
@@ -223,7 +236,7 @@ func (e *Engine) alive() {
 // Close writes what could not be written before and takes leave of the server.
 // Call it when Run is not called any more.
 func (e *Engine) Close(ctx context.Context) error {
-	err := errors.Join(e.flush(ctx), e.settle(ctx))
+	err := errors.Join(e.recorder.flush(ctx), e.settle(ctx))
 	for _, l := range e.lanes {
 		l.hangUp(ctx)
 	}
@@ -239,28 +252,6 @@ func (e *Engine) idle(ctx context.Context, keep bool) {
 		}
 		l.upkeep(ctx)
 	}
-}
-
-// usualLanes is how many connections there are where nobody said how many.
-const usualLanes = 2
-
-// crew returns the lanes that may work for a profile, and ends the others'
-// connections.
-func (e *Engine) crew(ctx context.Context, p mail.Profile) []*lane {
-	n := p.Limits().Connections
-	switch {
-	case n <= 0 && e.most <= 0:
-		n = usualLanes
-	case n <= 0 || e.most > 0 && e.most < n:
-		n = e.most
-	}
-	for len(e.lanes) < n {
-		e.lanes = append(e.lanes, &lane{engine: e, name: store.NewID()})
-	}
-	for _, l := range e.lanes[n:] {
-		l.hangUp(ctx)
-	}
-	return e.lanes[:n]
 }
 
 // probe connects to a paused server and lets letters leave again when that
@@ -286,7 +277,7 @@ func (e *Engine) probe(ctx context.Context, witness, waiting bool) (more bool, e
 	began := e.now()
 	t, failure, problem := l.dial(ctx, t)
 	if failure == nil && problem == nil {
-		e.observe(Event{What: "probe", Result: "ok", Took: e.now().Sub(began)})
+		e.observe(Event{What: "probe", Slot: e.slot, Result: "ok", Took: e.now().Sub(began)})
 		e.reached()
 		return true, e.mail.Probed(ctx, t, l.conn.Certificate(), waiting)
 	}
@@ -295,11 +286,11 @@ func (e *Engine) probe(ctx context.Context, witness, waiting bool) (more bool, e
 		return false, nil
 	}
 	if problem != nil {
-		e.observe(Event{What: "probe", Result: "failed", Row: problem.Row, Took: e.now().Sub(began)})
+		e.observe(Event{What: "probe", Slot: e.slot, Result: "failed", Row: problem.Row, Took: e.now().Sub(began)})
 		return false, e.met(ctx, t.Profile, *problem)
 	}
 	v := e.table.DecideFrom(failure, t.Profile.Provider())
-	e.observe(Event{What: "probe", Result: "failed", Row: v.Row, Took: e.now().Sub(began)})
+	e.observe(Event{What: "probe", Slot: e.slot, Result: "failed", Row: v.Row, Took: e.now().Sub(began)})
 	return false, e.pause(ctx, mail.ProblemOf(t, v, failure.Reply()))
 }
 
@@ -317,39 +308,6 @@ func (e *Engine) open(ctx context.Context) (mail.Transport, bool, error) {
 		return t, false, nil
 	}
 	return t, false, err
-}
-
-// record writes an outcome down, or keeps it until the database takes it: what
-// is known of a letter must not be lost while the process lives.
-func (e *Engine) record(ctx context.Context, outcomes ...outbox.Outcome) error {
-	const tries = 3
-	var err error
-	for range tries {
-		if err = e.outbox.Record(ctx, outcomes...); err == nil {
-			return nil
-		}
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.unwritten = append(e.unwritten, outcomes...)
-	return err
-}
-
-// flush writes outcomes that were kept.
-func (e *Engine) flush(ctx context.Context) error {
-	e.mu.Lock()
-	kept := e.unwritten
-	e.mu.Unlock()
-	if len(kept) == 0 {
-		return nil
-	}
-	if err := e.outbox.Record(ctx, kept...); err != nil {
-		return err
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.unwritten = e.unwritten[len(kept):]
-	return nil
 }
 
 // graceful returns a context that outlives ctx by the grace.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/sealpost/sealpost/internal/failpoint"
@@ -19,38 +20,45 @@ const (
 	maxIdle = 60 * time.Second
 	maxAge  = 5 * time.Minute
 	askIdle = 2 * time.Second
-	// manyLetters are claimed at once where each takes less than quick. Else
-	// it is one, so that none waits behind another for long.
-	manyLetters = 8
-	quick       = 250 * time.Millisecond
 )
 
 // lane is one connection and the work on it. It belongs to one goroutine at a
 // time.
 type lane struct {
 	engine *Engine
-	// name is what the lane is called among those of all nodes.
-	name string
-	conn mail.Link
-	// place is the lane's leave to have a connection.
-	place place
+	// name is what the lane is called among those of all nodes, number its place
+	// in the crew.
+	name   string
+	number int
+	conn   mail.Link
+	// place is the lane's leave to have a connection; lostPlace tells that it is
+	// somebody else's.
+	place     place
+	lostPlace atomic.Bool
 	// key names what the connection was made with, since is when.
 	key   string
 	since time.Time
-	// letters counts those sent on the connection.
+	// letters counts those that ended on the connection.
 	letters int
-	// begun and counted are how many letters of what the pace granted were
-	// begun, and how many of them count as sent to somebody.
-	begun, counted int
-	// took is the time of the last letter.
-	took time.Duration
+	// sender is who letters come from now.
+	sender from
+	// batch is how many letters to claim at once: one at first, and twice as many
+	// after each batch of which all were taken.
+	batch int
+	// busy is how long the letters of a trip took, rate how many that was in a
+	// second.
+	busy time.Duration
+	rate float64
+	// backlog tells that the last claim brought many letters.
+	backlog atomic.Bool
 	// suspects are letters refused as if nothing could be sent.
 	suspects []suspect
 }
 
-// turn claims a few letters and sends them, telling found once it has claimed.
-// Nothing is begun after ctx has ended; what is being sent goes on until send
-// ends; what is known is written down in any case. more asks for another turn.
+// turn claims letters and sends them, telling found once it has claimed. Nothing
+// is begun after ctx has ended; what is being sent goes on until send ends; what
+// is known is written down in any case, before it returns. more asks for another
+// turn.
 func (l *lane) turn(ctx, send context.Context, found func()) (more bool, err error) {
 	e := l.engine
 	e.alive()
@@ -66,27 +74,31 @@ func (l *lane) turn(ctx, send context.Context, found func()) (more bool, err err
 	if err != nil || !ok {
 		return false, err
 	}
-	k := e.keepLeases(context.WithoutCancel(ctx), l.place.slot)
-	defer k.stop()
-	n := 1
-	if l.took > 0 && l.took < quick {
-		n = manyLetters
+	books := context.WithoutCancel(ctx)
+	if l.sender, err = e.senderOf(books, t); err != nil {
+		return false, err
 	}
-	claimed, goOn, err := l.work(ctx, send, t, k, n, found)
+	defer e.keeper.watch(l)()
+	claimed, goOn, err := l.work(ctx, send, t, l.size(), found)
 	for err == nil && goOn && e.inDoubt(l.suspects) {
 		// A further letter tells whether it is the letter or the server.
-		_, goOn, err = l.work(ctx, send, t, k, 1, found)
+		_, goOn, err = l.work(ctx, send, t, 1, found)
 	}
-	if judged := l.judge(context.WithoutCancel(ctx), t); err == nil {
-		err = judged
-	}
-	return claimed && err == nil, err
+	paused, judged := l.judge(books, t)
+	err = errors.Join(err, judged, e.recorder.flush(books))
+	return claimed && !paused && err == nil, err
 }
 
-// work asks the pace for leave, claims up to n letters and sends them. claimed
-// tells that there were any, goOn that the connection and the server are fit
-// for more.
-func (l *lane) work(ctx, send context.Context, t mail.Transport, k *keeper, n int, found func()) (claimed, goOn bool, err error) {
+// size returns how many letters to claim now: no more than leave soon, so that
+// none waits behind another for long.
+func (l *lane) size() int {
+	return min(l.batch, max(1, int(l.rate*ahead.Seconds())))
+}
+
+// work asks the pace for leave, claims up to n letters and sends them, and those
+// that come meanwhile where that is quick. claimed tells that there were any,
+// goOn that the connection and the server are fit for more.
+func (l *lane) work(ctx, send context.Context, t mail.Transport, n int, found func()) (claimed, goOn bool, err error) {
 	if ctx.Err() != nil {
 		return false, false, nil
 	}
@@ -99,61 +111,131 @@ func (l *lane) work(ctx, send context.Context, t mail.Transport, k *keeper, n in
 	if err != nil || grant.N == 0 {
 		return false, false, err
 	}
-	l.begun, l.counted = 0, 0
+	limits := t.Profile.Limits()
+	tr := l.newTrip(ctx, t, limits.PerMinute > 0 || limits.PerDay > 0)
 	defer func() {
-		if back := e.pace.GiveBack(books, grant, grant.N-l.begun, l.begun-l.counted); err == nil {
-			err = back
-		}
+		err = errors.Join(err, e.pace.GiveBack(books, grant, grant.N-tr.begun, tr.begun-tr.counted))
 	}()
-	claims, err := e.outbox.Claim(books, e.slot, grant.N, e.lease, senderOf(t).encode())
+	claims, err := l.claim(books, grant.N)
 	found()
 	if err != nil || len(claims) == 0 {
 		return false, false, err
 	}
-	failpoint.Hit("delivery.claimed")
-	k.hold(claims)
-	goOn = true
-	for goOn && err == nil && len(claims) > 0 && ctx.Err() == nil {
-		goOn, err = l.deliver(books, send, t, claims[0])
-		claims = claims[1:]
-		if goOn && err == nil && len(claims) > 0 {
-			goOn, err = e.stands(books, t)
-		}
-		goOn = goOn && !k.lost()
+	l.backlog.Store(len(claims) >= backlog)
+	tr.load(claims)
+	stop := func() {}
+	if !tr.single && n >= streamFrom && len(claims) == n {
+		stop = tr.feed(l.streamSize())
 	}
-	if back := e.giveBack(books, t, claims); err == nil {
-		err = back
-	}
-	return true, goOn && ctx.Err() == nil, err
+	l.busy = 0
+	err = tr.run(send)
+	stop()
+	err = errors.Join(err, tr.err)
+	l.giveBack(books, tr.leftover()...)
+	l.learn(tr, n, len(claims))
+	return true, err == nil && !tr.halted && ctx.Err() == nil && l.conn != nil && l.conn.Usable() && !l.lostPlace.Load(), err
 }
 
-// stands reports whether letters may still leave through what t was made from:
-// who stops a server, or sets another one, does not want the rest of a batch to
-// go there.
-func (e *Engine) stands(ctx context.Context, t mail.Transport) (bool, error) {
+// streamSize is how many letters are claimed at once while others are sent.
+func (l *lane) streamSize() int {
+	return min(mostClaimed, max(streamFrom, int(l.rate*ahead.Seconds()/2)))
+}
+
+// learn reckons from a trip how many letters to claim next.
+func (l *lane) learn(tr *trip, wanted, claimed int) {
+	if tr.ended > 0 && l.busy > 0 {
+		rate := float64(tr.ended) / l.busy.Seconds()
+		if l.rate > 0 {
+			rate = (l.rate + rate) / 2
+		}
+		l.rate = rate
+	}
+	switch {
+	case tr.troubled:
+		l.batch = 1
+	case claimed == wanted:
+		l.batch = min(2*l.batch, mostClaimed)
+	}
+}
+
+// claim claims letters whose leases are kept from then on.
+func (l *lane) claim(ctx context.Context, n int) ([]outbox.Claim, error) {
+	e, since := l.engine, time.Now()
+	claims, err := e.outbox.Claim(ctx, e.slot, n, e.lease, l.sender.text)
+	if err != nil || len(claims) == 0 {
+		return nil, err
+	}
+	failpoint.Hit("delivery.claimed")
+	e.keeper.hold(l, claims, since)
+	return claims, nil
+}
+
+// active is a profile that may be sent through, or none.
+type active struct {
+	id       string
+	revision int64
+	working  bool
+}
+
+// lookEvery is how often it is looked whether letters may still leave while they
+// do.
+const lookEvery = 50 * time.Millisecond
+
+// look finds out, until ctx ends, whether letters may still leave.
+func (e *Engine) look(ctx context.Context) {
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		// An error says nothing: the next letters find it out.
+		_ = e.lookNow(ctx)
+	}
+}
+
+func (e *Engine) lookNow(ctx context.Context) error {
 	p, set, err := e.mail.Active(ctx)
-	return set && p.State == mail.Working && p.ID == t.Profile.ID && p.Revision == t.Profile.Revision, err
+	if err == nil {
+		e.active.Store(&active{p.ID, p.Revision, set && p.State == mail.Working})
+	}
+	return err
+}
+
+// stillStands reports whether letters may leave through what t was made from as
+// far as is known: who stops a server, or sets another one, does not want those
+// that were claimed to go there.
+func (e *Engine) stillStands(t mail.Transport) bool {
+	a := e.active.Load()
+	return a == nil || a.working && a.id == t.Profile.ID && a.revision == t.Profile.Revision
+}
+
+// stands is stillStands for now.
+func (e *Engine) stands(ctx context.Context, t mail.Transport) (bool, error) {
+	if err := e.lookNow(ctx); err != nil {
+		return false, err
+	}
+	return e.stillStands(t), nil
 }
 
 // giveBack returns letters that were not begun.
-func (e *Engine) giveBack(ctx context.Context, t mail.Transport, claims []outbox.Claim) error {
-	if len(claims) == 0 {
-		return nil
+func (l *lane) giveBack(ctx context.Context, letters ...ready) {
+	e := l.engine
+	for _, r := range letters {
+		e.recorder.put(ctx, entry{
+			outbox.Outcome{ID: r.claim.ID, Attempt: r.claim.Attempt, State: outbox.Queued, Unbegun: true},
+			func() { e.keeper.let(r.claim) },
+		})
 	}
-	outcomes := make([]outbox.Outcome, len(claims))
-	for i, c := range claims {
-		outcomes[i] = outbox.Outcome{
-			ID: c.ID, Attempt: c.Attempt, State: outbox.Queued, Unbegun: true,
-		}
-	}
-	return e.record(ctx, outcomes...)
 }
 
 // connect makes sure of a connection made with what t says, and deals with a
 // failure. The transport it returns is the one that was connected with.
 func (l *lane) connect(ctx context.Context, t mail.Transport) (mail.Transport, bool, error) {
 	e := l.engine
-	if l.conn != nil && (l.key != t.Key() || !l.conn.Usable()) {
+	if l.conn != nil && (l.key != t.Key() || !l.conn.Usable() || l.lostPlace.Load()) {
 		l.hangUp(ctx)
 	}
 	l.upkeep(ctx)
@@ -169,19 +251,21 @@ func (l *lane) connect(ctx context.Context, t mail.Transport) (mail.Transport, b
 	began := e.now()
 	t, failure, problem := l.dial(ctx, t)
 	if failure == nil && problem == nil {
-		e.observe(Event{What: "connection", Result: "ok", Took: e.now().Sub(began)})
+		e.observe(Event{What: "connection", Slot: e.slot, Result: "ok", Took: e.now().Sub(began)})
 		return t, true, nil
 	}
 	l.hangUp(ctx)
 	if ctx.Err() != nil {
 		return t, false, nil
 	}
+	e.crowd.failed()
+	l.batch = 1
 	if problem != nil {
-		e.observe(Event{What: "connection", Result: "failed", Row: problem.Row, Took: e.now().Sub(began)})
+		e.observe(Event{What: "connection", Slot: e.slot, Result: "failed", Row: problem.Row, Took: e.now().Sub(began)})
 		return t, false, e.met(ctx, t.Profile, *problem)
 	}
-	v := e.decide(t, failure)
-	e.observe(Event{What: "connection", Result: "failed", Row: v.Row, Took: e.now().Sub(began)})
+	v := e.decide(t, failure, true)
+	e.observe(Event{What: "connection", Slot: e.slot, Result: "failed", Row: v.Row, Took: e.now().Sub(began)})
 	if v.Act == verdict.Pause {
 		e.log.Error("the mail server refuses the settings", "server", t.Server(), "row", v.Row, "err", failure)
 		return t, false, e.pause(ctx, mail.ProblemOf(t, v, failure.Reply()))

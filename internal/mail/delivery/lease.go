@@ -9,72 +9,135 @@ import (
 	"github.com/sealpost/sealpost/internal/mail/pace"
 )
 
-// keeper renews the leases of the letters that a lane works on, however long
-// the server takes.
+// keeper renews the leases of all letters that are in work, however long the
+// server takes, and those of the places of connections.
 type keeper struct {
-	cancel context.CancelFunc
-	done   sync.WaitGroup
-	mu     sync.Mutex
-	held   []outbox.Claim
-	// gone tells that the place of the connection is somebody else's.
-	gone bool
+	mu sync.Mutex
+	// held are the claims in work by their letter.
+	held map[string]hold
+	// places are those of lanes at work.
+	places map[*lane]pace.Slot
 }
 
-// keepLeases starts a keeper for letters and for the place of the connection,
-// which the caller stops.
-func (e *Engine) keepLeases(ctx context.Context, slot pace.Slot) *keeper {
-	ctx, cancel := context.WithCancel(ctx)
-	k := &keeper{cancel: cancel}
-	k.done.Go(func() {
-		tick := time.NewTicker(min(e.lease, placeLease) / 3)
-		defer tick.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-tick.C:
-			}
-			e.alive()
-			// Those that are done with are not touched by this.
-			if err := e.outbox.Renew(ctx, k.all(), e.lease); err != nil && ctx.Err() == nil {
-				e.log.Warn("the leases of letters could not be renewed", "err", err)
-			}
-			held, err := e.pace.Renew(ctx, slot, placeLease)
-			if err != nil && ctx.Err() == nil {
-				e.log.Warn("the place of a connection could not be renewed", "err", err)
-			}
-			k.lose(err == nil && !held)
+// hold is a claim and when its lease was last sure to begin, by the clock of
+// this machine: the database's says when it is over, and a process that was
+// stopped meanwhile must know by itself.
+type hold struct {
+	lane  *lane
+	claim outbox.Claim
+	since time.Time
+}
+
+func newKeeper() *keeper { return &keeper{held: map[string]hold{}, places: map[*lane]pace.Slot{}} }
+
+// keep renews until ctx ends.
+func (e *Engine) keep(ctx context.Context) {
+	tick := time.NewTicker(min(e.lease, placeLease) / 3)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
 		}
-	})
-	return k
+		e.alive()
+		e.renew(ctx)
+	}
 }
 
-func (k *keeper) hold(claims []outbox.Claim) {
+func (e *Engine) renew(ctx context.Context) {
+	began := time.Now()
+	claims, places := e.keeper.all()
+	// Those that are done with are not touched by this.
+	if err := e.outbox.Renew(ctx, claims, e.lease); err == nil {
+		e.keeper.renewed(claims, began)
+	} else if ctx.Err() == nil {
+		e.log.Warn("the leases of letters could not be renewed", "err", err)
+	}
+	for l, slot := range places {
+		held, err := e.pace.Renew(ctx, slot, placeLease)
+		if err != nil && ctx.Err() == nil {
+			e.log.Warn("the place of a connection could not be renewed", "err", err)
+		}
+		if err == nil && !held {
+			l.lostPlace.Store(true)
+		}
+	}
+}
+
+// hold takes claims in that were made no earlier than since.
+func (k *keeper) hold(l *lane, claims []outbox.Claim, since time.Time) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.held = append(k.held, claims...)
+	for _, c := range claims {
+		k.held[c.ID] = hold{l, c, since}
+	}
 }
 
-func (k *keeper) all() []outbox.Claim {
+// let forgets a claim that is done with.
+func (k *keeper) let(c outbox.Claim) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return append([]outbox.Claim(nil), k.held...)
+	if k.held[c.ID].claim.Attempt == c.Attempt {
+		delete(k.held, c.ID)
+	}
 }
 
-// lose notes that the place of the connection is gone.
-func (k *keeper) lose(gone bool) {
+// forget lets go of all that a lane had in work when it broke off.
+func (k *keeper) forget(l *lane) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.gone = k.gone || gone
+	for id, h := range k.held {
+		if h.lane == l {
+			delete(k.held, id)
+		}
+	}
 }
 
-func (k *keeper) lost() bool {
+// sure tells that the lease of a claim cannot be over by the time a letter is
+// begun now. A process that slept must not send what is somebody else's.
+func (k *keeper) sure(c outbox.Claim, lease time.Duration) bool {
+	k.mu.Lock()
+	since := k.held[c.ID].since
+	k.mu.Unlock()
+	now := time.Now()
+	// The second clock goes on while the machine sleeps.
+	return now.Sub(since) < lease*9/10 && now.Round(0).Sub(since.Round(0)) < lease*9/10
+}
+
+func (k *keeper) all() ([]outbox.Claim, map[*lane]pace.Slot) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.gone
+	claims := make([]outbox.Claim, 0, len(k.held))
+	for _, h := range k.held {
+		claims = append(claims, h.claim)
+	}
+	places := make(map[*lane]pace.Slot, len(k.places))
+	for l, slot := range k.places {
+		places[l] = slot
+	}
+	return claims, places
 }
 
-func (k *keeper) stop() {
-	k.cancel()
-	k.done.Wait()
+func (k *keeper) renewed(claims []outbox.Claim, since time.Time) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, c := range claims {
+		if h, ok := k.held[c.ID]; ok && h.claim.Attempt == c.Attempt {
+			k.held[c.ID] = hold{h.lane, h.claim, since}
+		}
+	}
+}
+
+// watch keeps the place of a lane until the function that it returns is called.
+func (k *keeper) watch(l *lane) (stop func()) {
+	l.lostPlace.Store(false)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.places[l] = l.place.slot
+	return func() {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		delete(k.places, l)
+	}
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"log/slog"
 	"strings"
 	"time"
 
@@ -22,38 +24,75 @@ type sender struct {
 	Address string `json:"address"`
 	Name    string `json:"name"`
 	ReplyTo string `json:"reply_to"`
+	// Key is what the letter is signed with, "" for nothing.
+	Key string `json:"key,omitempty"`
 }
 
-func senderOf(t mail.Transport) sender {
-	return sender{t.Profile.SenderAddress, t.Profile.SenderName, t.Profile.ReplyTo}
+// from is a sender, and as the parts of a message.
+type from struct {
+	text          string
+	from, replyTo message.Address
+	key           string
+	// ok tells that letters can be sent with it.
+	ok bool
 }
 
-func (s sender) encode() string {
+// senderOf returns who letters come from that leave through t.
+func (e *Engine) senderOf(ctx context.Context, t mail.Transport) (from, error) {
+	s := sender{Address: t.Profile.SenderAddress, Name: t.Profile.SenderName, ReplyTo: t.Profile.ReplyTo}
+	if e.signer != nil {
+		key, err := e.signer.Key(ctx, e.slot, s.Address[strings.LastIndexByte(s.Address, '@')+1:])
+		if err != nil {
+			return from{}, err
+		}
+		s.Key = key
+	}
 	// A struct of strings can always be marshalled.
 	b, _ := json.Marshal(s)
-	return string(b)
+	f, err := s.parse()
+	f.text = string(b)
+	if err != nil {
+		// Each letter says so.
+		return from{text: f.text}, nil
+	}
+	return f, nil
 }
 
-// submission builds the letter. It is a function of the claim alone: the same
-// letter has the same bytes on every attempt.
-func submission(c outbox.Claim) (smtp.Submission, error) {
-	var s sender
-	if err := json.Unmarshal([]byte(c.Sender), &s); err != nil {
-		return smtp.Submission{}, err
+func (s sender) parse() (f from, err error) {
+	if f.from, err = message.ParseAddress(s.Address); err != nil {
+		return from{}, err
 	}
-	parts := message.Parts{
-		Subject: c.Subject, Text: c.Content.Text.Reveal(), HTML: c.Content.HTML.Reveal(), MessageID: c.MessageID, Date: c.Date,
-	}
-	var err error
-	if parts.From, err = message.ParseAddress(s.Address); err != nil {
-		return smtp.Submission{}, err
-	}
-	parts.From.Name = s.Name
+	f.from.Name, f.key, f.ok = s.Name, s.Key, true
 	if s.ReplyTo != "" {
-		if parts.ReplyTo, err = message.ParseAddress(s.ReplyTo); err != nil {
+		if f.replyTo, err = message.ParseAddress(s.ReplyTo); err != nil {
+			return from{}, err
+		}
+	}
+	return f, nil
+}
+
+// errUnsigned tells that a letter could not be signed.
+var errUnsigned = errors.New("delivery: not signed")
+
+// submission builds the letter. Its bytes are a function of the claim alone: the
+// same letter has the same on every attempt.
+func (l *lane) submission(ctx context.Context, c outbox.Claim) (smtp.Submission, error) {
+	f := l.sender
+	if !f.ok || c.Sender != f.text {
+		var s sender
+		err := json.Unmarshal([]byte(c.Sender), &s)
+		if err == nil {
+			f, err = s.parse()
+		}
+		if err != nil {
 			return smtp.Submission{}, err
 		}
 	}
+	parts := message.Parts{
+		From: f.from, ReplyTo: f.replyTo,
+		Subject: c.Subject, Text: c.Content.Text.Reveal(), HTML: c.Content.HTML.Reveal(), MessageID: c.MessageID, Date: c.Date,
+	}
+	var err error
 	if parts.To, err = message.ParseAddress(c.To.Address); err != nil {
 		return smtp.Submission{}, err
 	}
@@ -62,90 +101,29 @@ func submission(c outbox.Claim) (smtp.Submission, error) {
 		parts.Inline = []message.Image{{ID: letter.LogoID, Type: c.Content.LogoType, Data: c.Content.Logo}}
 	}
 	body, err := message.Build(parts)
-	return smtp.Submission{
-		From: parts.From.Spec(), To: []string{parts.To.Spec()}, Body: body,
-		BeforeContent: func() { failpoint.Hit("delivery.before-content") },
-		AfterContent:  func() { failpoint.Hit("delivery.after-content") },
-	}, err
-}
-
-// deliver sends one letter, as long as send does not end, and writes down what
-// came of it. goOn tells that the next one can be tried.
-func (l *lane) deliver(ctx, send context.Context, t mail.Transport, c outbox.Claim) (goOn bool, err error) {
-	e := l.engine
-	e.alive()
-	sub, err := submission(c)
 	if err != nil {
-		const advice = "The letter cannot be sent like this. Check the name and the address of sender and recipient."
-		e.log.Error("a letter cannot be built", "letter", c.ID, "kind", c.Kind, "err", err)
-		return true, l.write(ctx, t, c, outbox.Outcome{State: outbox.Failed, Advice: advice}, verdict.Verdict{Row: "build"}, 0)
+		return smtp.Submission{}, err
 	}
-	l.begun++
-	result := l.send(send, sub)
-	if fresh, retry, err := l.refresh(send, t, result.Err); retry {
-		if !fresh || err != nil {
-			l.begun--
-			return false, errors.Join(err, e.giveBack(ctx, t, []outbox.Claim{c}))
-		}
-		result = l.send(send, sub)
-	}
-	l.took = result.Took
-	l.letters++
-	if result.Err == nil {
-		l.counted++
-		out := outbox.Outcome{
-			State: outbox.Accepted, Stage: string(smtp.StageContent), Code: result.Reply.Code, Enhanced: result.Reply.Enhanced,
-			Reply: result.Reply.String(), QueueID: result.QueueID, Advice: "The mail server accepted it.",
-		}
-		if err := l.write(ctx, t, c, out, verdict.Verdict{}, result.Took); err != nil {
-			return false, err
-		}
-		return true, e.tookLetter(ctx, t, l.conn.Certificate())
-	}
-	return l.refused(ctx, t, c, result)
-}
-
-// send hands one letter to the connection.
-func (l *lane) send(ctx context.Context, sub smtp.Submission) smtp.Result {
-	var result smtp.Result
-	err := l.conn.Send(ctx, smtp.Each(sub), func(_ int, r smtp.Result) { result = r })
-	if result.Err == nil && err != nil {
-		result.Err = asError(err)
-	}
-	return result
-}
-
-// refresh replaces a connection that a server has closed between two letters,
-// as many do after a number of them, and one whose token was refused with a
-// letter. retry tells that this happened, fresh that there is a new connection.
-func (l *lane) refresh(ctx context.Context, t mail.Transport, failure *smtp.Error) (fresh, retry bool, err error) {
-	if failure == nil || ctx.Err() != nil {
-		return false, false, nil
-	}
-	if refusesToken(failure) {
-		return l.renew(ctx, t)
-	}
-	closed := failure.Stage == smtp.StageMail && (failure.Kind == smtp.KindNetwork || failure.Code == goingAway)
-	if l.letters == 0 || !closed || throttles(t, verdict.Verdict{Act: verdict.Retry}, failure) {
-		return false, false, nil
-	}
-	l.drop()
-	return l.dialOnce(ctx, t) == nil, true, nil
-}
-
-// renew connects with another token, where another one is worth a try.
-func (l *lane) renew(ctx context.Context, t mail.Transport) (fresh, retry bool, err error) {
 	e := l.engine
-	if again, err := e.mail.TokenRefused(ctx, t); err != nil || !again {
-		return false, err != nil, err
+	if f.key != "" && e.signer != nil {
+		if body, err = e.signer.Sign(ctx, f.key, body, c.Date); err != nil {
+			return smtp.Submission{}, fmt.Errorf("%w: %w", errUnsigned, err)
+		}
 	}
-	next, ok, err := e.open(ctx)
-	if err != nil || !ok || next.Profile.ID != t.Profile.ID || next.Profile.Revision != t.Profile.Revision {
-		return false, true, err
+	sub := smtp.Submission{
+		From: f.from.Spec(), To: []string{parts.To.Spec()}, Body: body,
+		BeforeContent: beforeContent, AfterContent: afterContent,
 	}
-	l.drop()
-	return l.dialOnce(ctx, next) == nil, true, nil
+	if e.back != nil {
+		back := e.back(c.ID, sub.From)
+		sub.From, sub.Notify, sub.EnvID = back.From, back.Ask, back.EnvID
+	}
+	return sub, nil
 }
+
+func beforeContent() { failpoint.Hit("delivery.before-content") }
+
+func afterContent() { failpoint.Hit("delivery.after-content") }
 
 const (
 	// maxGivenBack is how often a letter is given back because the server wants
@@ -155,17 +133,26 @@ const (
 	othersFirst  = 5 * time.Second
 )
 
-// refused decides about a letter that was not accepted.
-func (l *lane) refused(ctx context.Context, t mail.Transport, c outbox.Claim, r smtp.Result) (goOn bool, err error) {
+// refused decides about a letter that was not accepted. goOn tells that further
+// ones may begin.
+func (tr *trip) refused(c outbox.Claim, r smtp.Result) (goOn bool, err error) {
+	l, t, ctx := tr.lane, tr.t, tr.books
 	e, failure := l.engine, r.Err
-	v := e.decide(t, failure)
+	tr.mu.Lock()
+	first := tr.broke == nil
+	tr.mu.Unlock()
+	// What ends a connection is one trouble, however many letters were on it.
+	first = first || !ends(failure)
+	v := e.decide(t, failure, first)
+	if ends(failure) {
+		tr.broken(failure, false, false)
+	}
 	out := outcomeOf(failure, v)
 	out.RetryAt = e.retryAt(c, v)
-	alive := l.conn.Usable()
 	slowed := throttles(t, v, failure)
 	switch {
 	case failure.Uncertain:
-		l.counted++
+		tr.count(0, 1)
 		out.State = outbox.Uncertain
 		if c.MaybeSent && c.Tries >= fewCopies {
 			out.RetryAt = e.now().Add(max(longUncertain, v.After))
@@ -176,29 +163,35 @@ func (l *lane) refused(ctx context.Context, t mail.Transport, c outbox.Claim, r 
 	case v.Act == verdict.Fail:
 		out.State = outbox.Failed
 	case v.Act == verdict.Pause && v.Patience > 0:
+		tr.troubled = true
 		return false, l.giveUp(ctx, t, doubt{}, suspect{claim: c, verdict: v, failure: failure})
-	case v.Act == verdict.Pause && !v.Known && l.mayBeTheLetter(t, c, failure):
+	case v.Act == verdict.Pause && !v.Known && l.mayBeTheLetter(c, failure):
 		l.suspects = append(l.suspects, suspect{c, v, failure, e.suspects()})
-		return alive && !e.sure(), nil
-	case v.Act == verdict.Pause && !e.isBlamed(c.ID) && c.Sender == senderOf(t).encode():
+		return !e.sure(), nil
+	case v.Act == verdict.Pause && !e.isBlamed(c.ID) && c.Sender == l.sender.text:
+		tr.troubled = true
 		return false, l.giveUp(ctx, t, doubt{}, suspect{claim: c, verdict: v, failure: failure})
 	case slowed && c.GivenBack < maxGivenBack:
 		out.State, out.RetryAt = outbox.Queued, e.now().Add(othersFirst)
 	default:
 		out.State = outbox.Deferred
 	}
-	if slowed {
+	if out.State != outbox.Failed {
+		tr.troubled = true
+	}
+	if slowed && first {
 		// The rest comes first: given back, the letter would be due at once.
 		err = e.troubled(ctx, t, v, failure)
+	}
+	if slowed {
+		e.crowd.failed()
 		out.RetryAt = e.inTime(c, out.RetryAt.Add(e.rest()))
 	}
-	if err := errors.Join(err, l.write(ctx, t, c, out, v, r.Took)); err != nil {
-		return false, err
-	}
-	if v.Act == verdict.Retry && failure.Kind != smtp.KindCancelled && !slowed {
+	l.write(ctx, t, c, out, v, r.Took)
+	if err == nil && v.Act == verdict.Retry && failure.Kind != smtp.KindCancelled && !slowed && first {
 		err = e.putOff(ctx, t, v, failure)
 	}
-	return alive && !e.resting(t.Profile.Revision), err
+	return err == nil && !ends(failure) && !e.resting(t.Profile.Revision), err
 }
 
 func outcomeOf(failure *smtp.Error, v verdict.Verdict) outbox.Outcome {
@@ -208,24 +201,42 @@ func outcomeOf(failure *smtp.Error, v verdict.Verdict) outbox.Outcome {
 	}
 }
 
-// write records an outcome and tells who observes.
-func (l *lane) write(ctx context.Context, t mail.Transport, c outbox.Claim, out outbox.Outcome, v verdict.Verdict, took time.Duration) error {
+// write records an outcome, and tells who observes once it is on disk.
+func (l *lane) write(ctx context.Context, t mail.Transport, c outbox.Claim, out outbox.Outcome, v verdict.Verdict, took time.Duration) {
 	e := l.engine
 	out.ID, out.Attempt, out.Server = c.ID, c.Attempt, t.Server()
-	failpoint.Hit("delivery.before-record")
-	if err := e.record(ctx, out); err != nil {
-		return err
+	event := Event{
+		What: "letter", Slot: e.slot, Result: string(out.State), Kind: c.Kind, Class: c.Class, Row: v.Row, Took: took,
+		Attempt: c.Tries + 1, Trace: c.Trace,
 	}
-	failpoint.Hit("delivery.after-record")
-	event := Event{What: "letter", Result: string(out.State), Kind: c.Kind, Row: v.Row, Took: took}
 	if out.State == outbox.Accepted {
 		event.Waited = e.now().Sub(c.Date)
 	}
-	if out.State.Final() {
-		e.forgive(c.ID)
+	failpoint.Hit("delivery.before-record")
+	e.recorder.put(ctx, entry{out, func() {
+		failpoint.Hit("delivery.after-record")
+		e.keeper.let(c)
+		if out.State.Final() {
+			e.forgive(c.ID)
+		}
+		e.tellOf(ctx, c, out, event)
+		e.observe(event)
+	}})
+}
+
+// tellOf writes a line of the log for a letter.
+func (e *Engine) tellOf(ctx context.Context, c outbox.Claim, out outbox.Outcome, event Event) {
+	level, what := slog.LevelInfo, "a letter was not accepted"
+	if out.State == outbox.Accepted {
+		level, what = slog.LevelDebug, "a letter was accepted"
 	}
-	e.observe(event)
-	return nil
+	if !e.log.Enabled(ctx, level) {
+		return
+	}
+	e.log.LogAttrs(ctx, level, what, slog.String("state", string(out.State)), slog.String("letter", c.ID), slog.String("kind", c.Kind),
+		slog.String("message_id", c.MessageID), slog.String("trace", c.Trace), slog.Int("attempt", event.Attempt),
+		slog.String("server", out.Server), slog.String("row", event.Row), slog.String("queue_id", out.QueueID), slog.String("reply", out.Reply),
+		slog.Duration("took", event.Took))
 }
 
 // retryDelays are the waits after the first, second, ... attempt that counts;

@@ -49,15 +49,18 @@ type repeated struct {
 }
 
 // decide says what a failure means. One that the table has patience with is a
-// pause once it came so often in a row, of whichever letters.
-func (e *Engine) decide(t mail.Transport, failure *smtp.Error) verdict.Verdict {
+// pause once it came so often in a row, of whichever letters; one that does not
+// count is a consequence of the one before.
+func (e *Engine) decide(t mail.Transport, failure *smtp.Error, counts bool) verdict.Verdict {
 	v := t.Profile.Means(e.table.DecideFrom(failure, t.Profile.Provider()))
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.repeated.row != v.Row {
 		e.repeated = repeated{row: v.Row}
 	}
-	e.repeated.times++
+	if counts {
+		e.repeated.times++
+	}
 	if v.Act == verdict.Retry && v.Patience > 0 && e.repeated.times >= v.Patience {
 		v.Act = verdict.Pause
 	}

@@ -72,10 +72,18 @@ func (e *Engine) shift(ctx context.Context, crew []*lane, due int) (more bool, e
 	s := &shift{over: make(chan struct{})}
 	send, cancel := e.graceful(ctx)
 	defer cancel()
+	// What was found before may be of other settings.
+	e.active.Store(nil)
+	books, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var upkeep sync.WaitGroup
+	upkeep.Go(func() { e.keep(books) })
+	upkeep.Go(func() { e.look(books) })
+	defer upkeep.Wait()
+	defer stop()
 	errs := make([]error, len(crew))
 	var all sync.WaitGroup
 	found := make([]func(), len(crew))
-	for i := range min(due, len(crew)) {
+	for i := range min(due, len(crew), firstLanes) {
 		found[i] = s.begin()
 	}
 	for i, l := range crew {
@@ -108,12 +116,13 @@ func (l *lane) stint(ctx, send context.Context, s *shift, found func()) (err err
 			worked = false
 			l.hangUp(ctx)
 			l.suspects = nil
+			l.engine.keeper.forget(l)
 			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
 		}
 		found()
 		s.end(worked)
 	}()
-	for more := true; more && ctx.Err() == nil; found = s.seek() {
+	for more := true; more && ctx.Err() == nil && l.engine.crowd.allows(l.number); found = s.seek() {
 		more, err = l.turn(ctx, send, found)
 		found()
 		if err != nil {
@@ -130,14 +139,20 @@ func (l *lane) await(ctx context.Context, s *shift) (found func()) {
 	tick := time.NewTicker(l.engine.poll)
 	defer tick.Stop()
 	for {
+		more := l.engine.crowd.more()
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-s.over:
 			return nil
+		case <-more:
 		case <-tick.C:
 		}
 		l.upkeep(ctx)
+		if !l.engine.crowd.allows(l.number) {
+			l.hangUp(ctx)
+			continue
+		}
 		if l.engine.still() {
 			continue
 		}
