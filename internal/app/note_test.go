@@ -13,7 +13,7 @@ func TestATestFromTheShellStandsInTheJournal(t *testing.T) {
 		d := open(t, cfg, Outside{})
 		apply(t, d.app, withCapture, nil)
 		done := do[operator.MailTested](t, d.app, operator.CmdMailTest, operator.MailTest{To: "ada@example.org"})
-		if !done.Passed {
+		if !done.Report.Passed {
 			t.Fatalf("the test failed: %+v", done)
 		}
 		found := do[operator.JournalPage](t, d.app, operator.CmdMailJournal, operator.MailJournal{Kind: "test"}).Letters

@@ -153,8 +153,8 @@ func TestAMailboxAtExchangeOnline(t *testing.T) {
 			t.Fatalf("before the sign-in: %+v", st)
 		}
 		o.signIn(t)
-		tested := do[operator.MailTested](t, o.app, operator.CmdMailTest, operator.MailTest{To: "grace@example.org"})
-		if !tested.Passed || tested.Steps[1].Title != "Get a token" || !strings.HasPrefix(tested.Steps[1].Detail, "For "+oauthtest.Alerts) {
+		tested := do[operator.MailTested](t, o.app, operator.CmdMailTest, operator.MailTest{To: "grace@example.org"}).Report
+		if !tested.Passed || tested.Steps[1].Title != "Get a token" || !strings.HasPrefix(tested.Steps[1].Meaning, "For "+oauthtest.Alerts) {
 			t.Fatalf("the test: %+v", tested)
 		}
 		if err := o.reminders.Run(t.Context()); err != nil {

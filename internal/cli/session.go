@@ -85,7 +85,7 @@ func (s *session) execute(cfg config.Config, name string, args json.RawMessage) 
 func (s *session) open(cfg config.Config, name string) (*app.App, error) {
 	// These two begin an installation; all others mean one that is there.
 	begins := name == operator.CmdAdminCreate || name == operator.CmdApply
-	return app.New(s.ctx, cfg, app.Options{Log: app.QuietLog(s.env.Err), Existing: !begins})
+	return app.New(s.ctx, cfg, app.Options{Log: app.QuietLog(s.env.Err), Existing: !begins, Version: version})
 }
 
 func (s *session) executeHere(a *app.App, name string, args json.RawMessage) (json.RawMessage, error) {

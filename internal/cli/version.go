@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
+
+	"github.com/sealpost/sealpost/internal/operator"
 )
 
 // version is the release, set by the linker: -ldflags "-X .../cli.version=v1".
@@ -13,7 +15,8 @@ type versionCmd struct {
 	JSON bool `help:"Print JSON."`
 }
 
-// Run prints the version, the revision it was built from and Go's version.
+// Run prints the version, the revision it was built from, Go's version and that
+// of the tables which explain what mail servers say.
 func (c *versionCmd) Run(s *session) error {
 	revision := "unknown"
 	if info, ok := debug.ReadBuildInfo(); ok {
@@ -24,8 +27,8 @@ func (c *versionCmd) Run(s *session) error {
 		}
 	}
 	if c.JSON {
-		return s.printJSON(map[string]string{"version": version, "revision": revision, "go": runtime.Version()})
+		return s.printJSON(map[string]string{"version": version, "revision": revision, "go": runtime.Version(), "replies": operator.Replies()})
 	}
-	_, err := fmt.Fprintf(s.env.Out, "sealpost %s (%s, %s)\n", version, revision, runtime.Version())
+	_, err := fmt.Fprintf(s.env.Out, "sealpost %s (%s, %s, replies %s)\n", version, revision, runtime.Version(), operator.Replies())
 	return err
 }

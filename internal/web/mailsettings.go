@@ -255,7 +255,9 @@ func (s *Site) mailRefused(v *visit, report diagnose.Report, err error) error {
 		return pageErr
 	}
 	if len(report.Steps) > 0 {
-		p.Test = mailTest(report, v.text("test_to"), s.Now(), listenerTo(v))
+		if p.Test, pageErr = s.mailTest(report, v.text("test_to"), listenerTo(v)); pageErr != nil {
+			return pageErr
+		}
 	}
 	refuse(p, err)
 	return v.again(p, err)

@@ -35,18 +35,30 @@ func (s *Site) testMail(v *visit) error {
 	if err != nil {
 		return err
 	}
-	p.Test = mailTest(report, v.text("test_to"), s.Now(), listenerTo(v))
+	if p.Test, err = s.mailTest(report, v.text("test_to"), listenerTo(v)); err != nil {
+		return err
+	}
 	p.Form.TestToken, p.Form.OfferAnyway = report.TestToken, !report.Passed
 	return v.render(p)
 }
 
 // mailTest is a report as the page shows it.
-func mailTest(r diagnose.Report, to string, now time.Time, said listener) page.MailTest {
-	t := page.MailTest{To: to, Ran: true, Passed: r.Passed, Server: r.Server, Sent: r.To, Took: r.Took, Transcript: r.Transcript}
-	for _, s := range r.Steps {
-		t.Steps = append(t.Steps, checkStep(s, now, said))
+func (s *Site) mailTest(r diagnose.Report, to string, said listener) (page.MailTest, error) {
+	document, err := r.JSON()
+	if err != nil {
+		return page.MailTest{}, fault.Internal(err)
 	}
-	return t
+	t := page.MailTest{
+		To: to, Ran: true, Passed: r.Passed, Server: r.Server, Sent: r.To, Took: r.Took, Transcript: r.Transcript,
+		File: page.Download("text/plain", []byte(r.File(s.Version))), JSON: page.Download("application/json", document),
+	}
+	for _, step := range r.Steps {
+		t.Steps = append(t.Steps, checkStep(step, s.Now(), said))
+	}
+	for _, group := range r.Checks {
+		t.Groups = append(t.Groups, checkStep(group, s.Now(), said))
+	}
+	return t, nil
 }
 
 // listener knows whose words are heard in a step of a test.
@@ -87,6 +99,12 @@ func checkStep(s diagnose.Step, now time.Time, said listener) page.CheckStep {
 	}
 	for _, line := range s.Lines {
 		step.Lines = append(step.Lines, page.Said(line))
+	}
+	if s.Record != (diagnose.Record{}) {
+		step.Record = &page.DNSRecord{Key: s.Key, Name: s.Record.Name, Type: s.Record.Type, Value: s.Record.Value}
+	}
+	for _, check := range s.Checks {
+		step.Checks = append(step.Checks, checkStep(check, now, said))
 	}
 	for i, card := range s.Chain {
 		c := certificate(card, now)
@@ -161,10 +179,11 @@ type testStream struct {
 }
 
 // testLine is one line. Into names the element that HTML belongs into; a step
-// takes the place of the one with its key.
+// or a group of checks takes the place of the one with its key.
 type testLine struct {
 	Into       string `json:"into,omitempty"`
 	Step       string `json:"step,omitempty"`
+	Group      string `json:"group,omitempty"`
 	HTML       string `json:"html,omitempty"`
 	End        bool   `json:"end,omitempty"`
 	Passed     bool   `json:"passed,omitempty"`
@@ -187,7 +206,12 @@ func (t *testStream) step(s diagnose.Step) {
 	if !t.begun {
 		t.begin()
 	}
-	t.send(testLine{Step: s.Key, HTML: t.paint("check-step", checkStep(s, t.v.s.Now(), listenerTo(t.v)))})
+	step := checkStep(s, t.v.s.Now(), listenerTo(t.v))
+	if diagnose.IsGroup(s.Key) {
+		t.send(testLine{Group: s.Key, HTML: t.paint("check-group", step)})
+		return
+	}
+	t.send(testLine{Step: s.Key, HTML: t.paint("check-step", step)})
 }
 
 // end sends the verdict. A failure before the first step is the adapter's.
@@ -206,7 +230,10 @@ func (t *testStream) end(r diagnose.Report, err error) error {
 	if err := t.stored(r); err != nil {
 		return err
 	}
-	test := mailTest(r, "", t.v.s.Now(), listenerTo(t.v))
+	test, err := t.v.s.mailTest(r, "", listenerTo(t.v))
+	if err != nil {
+		return err
+	}
 	t.send(testLine{
 		End: true, Passed: r.Passed, Token: r.TestToken, HTML: t.paint("test-end", test), Transcript: t.paint("transcript", test),
 	})

@@ -48,6 +48,14 @@ func mailSamples() []page.Page {
 			{Key: "mail", Title: "Hand over", Is: "run"},
 			{Key: "x", Title: "Warned", Is: "warn", Advice: "Renew it."},
 		},
+		Groups: []page.CheckStep{
+			{Key: "dns", Title: "What the DNS says", Is: "warn", Detail: "DMARC fails.", Took: time.Second, Checks: []page.CheckStep{
+				{Key: "spf", Title: "SPF", Is: "warn", Detail: "It lacks somebody.", Advice: "Enter this.", Lines: []string{"v=spf1 -all"}, Record: &page.DNSRecord{Key: "spf", Name: "example.org", Type: "TXT", Value: "v=spf1 ~all"}},
+				{Key: "mx", Title: "MX", Is: "ok", Detail: "mx.example.org"},
+			}},
+			{Key: "ports", Title: "Ports", Is: "run"},
+		},
+		File: page.Download("text/plain", []byte("x")), JSON: page.Download("application/json", []byte("{}")),
 	}
 	passed := page.MailTest{To: "ana@example.org", Ran: true, Passed: true, Server: "s", Sent: "ana@example.org"}
 	bad := page.MailState{

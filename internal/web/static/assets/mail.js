@@ -230,7 +230,7 @@ async function failureOf(response) {
   return response.json().catch(() => ({ error: "Sealpost answered with something else than expected. Reload the page." }));
 }
 
-/** A line of the test. @typedef {{into?: string, step?: string, html?: string, end?: boolean, passed?: boolean, token?: string, transcript?: string, error?: string}} Line */
+/** A line of the test. @typedef {{into?: string, step?: string, group?: string, html?: string, end?: boolean, passed?: boolean, token?: string, transcript?: string, error?: string}} Line */
 
 /**
  * The test, and saving.
@@ -238,7 +238,7 @@ async function failureOf(response) {
  */
 function sending(form, changed) {
   const part = (/** @type {string} */ id) => /** @type {HTMLElement} */ (document.getElementById(id));
-  const steps = part("steps"), verdict = part("verdict"), transcript = part("transcript-box");
+  const steps = part("steps"), checks = part("checks"), verdict = part("verdict"), transcript = part("transcript-box");
   const test = part("test"), cancel = part("cancel"), anyway = part("anyway");
   const save = document.getElementById("save"), signIn = document.getElementById("consent");
   const token = form.elements.namedItem("test_token");
@@ -296,11 +296,22 @@ function sending(form, changed) {
       else steps.append(li);
       attach(li);
     }
+    if (line.group) {
+      const holder = document.createElement("div");
+      holder.innerHTML = line.html ?? "";
+      const box = holder.firstElementChild;
+      const old = checks.querySelector(`details[data-key="${CSS.escape(line.group)}"]`);
+      if (!(box instanceof HTMLDetailsElement)) return;
+      if (old instanceof HTMLDetailsElement) {
+        box.open = old.open;
+        old.replaceWith(box);
+      } else checks.append(box);
+      attach(box);
+    }
     if (line.end && !line.error) {
       verdict.innerHTML = line.html ?? "";
       transcript.innerHTML = line.transcript ?? "";
       attach(transcript);
-      downloads(transcript);
       steps.querySelector("[data-is=bad] .advice")?.scrollIntoView({ block: "nearest" });
     }
   };
@@ -312,6 +323,7 @@ function sending(form, changed) {
     show(form, null);
     setToken("");
     steps.replaceChildren();
+    checks.replaceChildren();
     transcript.replaceChildren();
     verdict.textContent = "";
     test.setAttribute("disabled", "");
@@ -397,9 +409,8 @@ function sending(form, changed) {
   cancel.addEventListener("click", () => {
     running?.abort();
     verdict.textContent = "Cancelled. Nothing was saved.";
-    for (const li of steps.querySelectorAll("[data-is=run]")) li.remove();
+    for (const li of [...steps.querySelectorAll("[data-is=run]"), ...checks.querySelectorAll("[data-is=run]")]) li.remove();
   });
-  downloads(document);
   if (test.hasAttribute("data-now")) void run({});
 }
 
@@ -424,21 +435,5 @@ async function lines(body, take) {
       if (last) take(last);
     }
     if (done) return last?.end ? last : null;
-  }
-}
-
-/** Buttons that save a text as a file. @param {ParentNode} root */
-function downloads(root) {
-  for (const button of root.querySelectorAll("button[data-download]")) {
-    if (!(button instanceof HTMLButtonElement) || !button.hidden) continue;
-    button.hidden = false;
-    button.addEventListener("click", () => {
-      const source = document.getElementById(button.dataset.download ?? "");
-      const link = document.createElement("a");
-      link.href = URL.createObjectURL(new Blob([source?.textContent ?? ""], { type: "text/plain" }));
-      link.download = button.dataset.name ?? "text.txt";
-      link.click();
-      URL.revokeObjectURL(link.href);
-    });
   }
 }
