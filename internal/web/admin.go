@@ -4,6 +4,7 @@ import (
 	"strconv"
 
 	"github.com/sealpost/sealpost/internal/fault"
+	"github.com/sealpost/sealpost/internal/mail/bounce"
 	"github.com/sealpost/sealpost/internal/mail/letter"
 	"github.com/sealpost/sealpost/internal/web/page"
 )
@@ -20,10 +21,13 @@ func adminPlaces() []struct {
 		{"Settings", []place{
 			{"General", "/admin/settings/general", "building", "The organisation's name and logo, and the Access URL that links start with."},
 			{"Mail Server Settings", mailSettingsPath, "mail", "The server that mail leaves through, its certificates, and a test of both."},
+			{"Bounces", bounce.Path, "capture", "Where servers report failures to, and the addresses that mail came back from."},
 			{"Mail delivery", mailDeliveryPath, "journal", "How long each kind of letter is tried, and how long the journal remembers."},
+			{"DKIM signing", mailSettingsPath + "/dkim", "key", "The key that letters are signed with, and its record in the DNS."},
 		}},
 		{"Mail", []place{
 			{"Mail journal", "/admin/mail/journal", "journal", "What was sent to whom, when, and what the mail server said."},
+			{"Mail health", mailHealthPath, "shield", "How fast letters leave through each server, how many attempts they need, and who waits."},
 			{"Capture mailbox", "/admin/mail/capture", "capture", "Mail that did not leave this machine, to look at while trying out."},
 		}},
 	}

@@ -27,6 +27,8 @@ import (
 	"github.com/sealpost/sealpost/internal/mail/bounce"
 	"github.com/sealpost/sealpost/internal/mail/capture"
 	"github.com/sealpost/sealpost/internal/mail/diagnose"
+	"github.com/sealpost/sealpost/internal/mail/dkim"
+	"github.com/sealpost/sealpost/internal/mail/domain/domaintest"
 	"github.com/sealpost/sealpost/internal/mail/letter"
 	"github.com/sealpost/sealpost/internal/mail/oauth"
 	"github.com/sealpost/sealpost/internal/mail/outbox"
@@ -59,6 +61,8 @@ type rig struct {
 	capture *capture.Mailbox
 	box     *outbox.Outbox
 	audit   *audit.Log
+	dkim    *dkim.Service
+	dns     *domaintest.Server
 	site    *web.Site
 	srv     *httptest.Server
 	log     *bytes.Buffer
@@ -111,6 +115,7 @@ func empty(t *testing.T, db *store.DB, clock *storetest.Clock) *rig {
 	r.must(err)
 	r.bounces, err = bounce.New(bounce.Config{DB: db, Keys: keys, Audit: r.audit, Outbox: r.box, Secrets: c.Secrets, Prove: c.Prove, Now: clock.Now, Log: quiet})
 	r.must(err)
+	r.buildDKIM(keys, c.Prove)
 	r.site, err = web.New(web.Config{
 		Users: r.users, Vault: r.vault, Capture: r.capture, Mail: r.mail, Doctor: doctor, Second: r.second, SecondDoctor: doctor2, Servers: r.servers, Bounces: r.bounces, DKIM: r.dkim, Outbox: r.box, Audit: r.audit, DB: db, Letters: letters,
 		Log: slog.New(slog.NewTextHandler(r.log, nil)), Now: clock.Now, Version: "test",

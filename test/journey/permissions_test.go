@@ -13,6 +13,7 @@ import (
 	"github.com/sealpost/sealpost/internal/mail"
 	"github.com/sealpost/sealpost/internal/mail/bounce"
 	"github.com/sealpost/sealpost/internal/mail/diagnose"
+	"github.com/sealpost/sealpost/internal/mail/dkim"
 	"github.com/sealpost/sealpost/internal/mail/letter"
 	"github.com/sealpost/sealpost/internal/mail/outbox"
 	"github.com/sealpost/sealpost/internal/mail/servers"
@@ -27,7 +28,7 @@ func routes(t *testing.T) []web.RouteInfo {
 	// The routes are the same whoever stands behind them.
 	site, err := web.New(web.Config{
 		Users: &identity.Service{}, Vault: &vault.Service{}, Mail: &mail.Service{}, Doctor: &diagnose.Doctor{},
-		Second: &mail.Service{}, SecondDoctor: &diagnose.Doctor{}, Servers: &servers.Service{}, Bounces: &bounce.Service{},
+		Second: &mail.Service{}, SecondDoctor: &diagnose.Doctor{}, Servers: &servers.Service{}, Bounces: &bounce.Service{}, DKIM: &dkim.Service{},
 		Outbox: &outbox.Outbox{}, Audit: &audit.Log{}, DB: &store.DB{}, Letters: &letter.Catalogue{},
 	})
 	if err != nil {

@@ -20,6 +20,7 @@ func samples() []page.Page {
 		auditSamples(),
 		adminSamples(),
 		mailSamples(),
+		dkimSamples(),
 		deliverySamples(),
 	)
 }
