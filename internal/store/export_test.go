@@ -25,11 +25,11 @@ func Pragmas() map[string]string {
 }
 
 // Readers returns how many connections to read with are open.
-func (db *DB) Readers() int { return db.readers.Stats().OpenConnections }
+func (db *DB) Readers() int { return db.readers.pool.Stats().OpenConnections }
 
 // AskReader returns the answer of a connection to read with.
 func (db *DB) AskReader(ctx context.Context, query string) (answer string, err error) {
-	err = db.readers.QueryRowContext(ctx, query).Scan(&answer)
+	err = db.readers.view(ctx, func(s *session) error { return s.conn.QueryRowContext(ctx, query).Scan(&answer) })
 	return answer, err
 }
 

@@ -45,7 +45,7 @@ func openPostgres(ctx context.Context, c Config) (*DB, error) {
 	pool.SetMaxIdleConns(poolSize)
 	pool.SetConnMaxIdleTime(5 * time.Minute)
 	pool.SetConnMaxLifetime(time.Hour)
-	db := &DB{engine: Postgres, now: c.Now, log: c.Log, readers: pool}
+	db := &DB{engine: Postgres, now: c.Now, log: c.Log, pool: pool}
 	if err := db.startPostgres(ctx); err != nil {
 		_ = pool.Close()
 		return nil, err
@@ -55,7 +55,7 @@ func openPostgres(ctx context.Context, c Config) (*DB, error) {
 
 // startPostgres checks the server and migrates, one node at a time.
 func (db *DB) startPostgres(ctx context.Context) error {
-	conn, err := db.readers.Conn(ctx)
+	conn, err := db.pool.Conn(ctx)
 	if err != nil {
 		return translate(err)
 	}
@@ -86,7 +86,7 @@ func (db *DB) startPostgres(ctx context.Context) error {
 	if _, err := conn.ExecContext(ctx, `SELECT pg_advisory_lock($1)`, int64(migrationLock)); err != nil {
 		return translate(err)
 	}
-	return migrate(ctx, Postgres, db.readers)
+	return migrate(ctx, Postgres, db.pool)
 }
 
 // updatePostgres runs f until it neither deadlocks nor loses a race.

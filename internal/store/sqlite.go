@@ -65,7 +65,7 @@ func openSQLite(ctx context.Context, c Config) (*DB, error) {
 	}
 	if err := db.startSQLite(ctx, path); err != nil {
 		if db.readers != nil {
-			_ = db.readers.Close()
+			_ = db.readers.close()
 		}
 		lock.Release()
 		return nil, err
@@ -108,11 +108,12 @@ func (db *DB) startSQLite(ctx context.Context, path string) error {
 		_ = writing.Close()
 		return err
 	}
-	readers := max(4, 2*runtime.GOMAXPROCS(0))
-	db.readers = sql.OpenDB(newConnector(path, true))
-	db.readers.SetMaxOpenConns(readers)
-	db.readers.SetMaxIdleConns(readers)
-	if err := fill(ctx, db.readers, readers); err != nil {
+	n := max(4, 2*runtime.GOMAXPROCS(0))
+	pool := sql.OpenDB(newConnector(path, true))
+	pool.SetMaxOpenConns(n)
+	pool.SetMaxIdleConns(n)
+	var err error
+	if db.readers, err = newReaders(ctx, pool, n); err != nil {
 		_ = writing.Close()
 		return err
 	}
@@ -122,25 +123,6 @@ func (db *DB) startSQLite(ctx context.Context, path string) error {
 		return err
 	}
 	db.writer = w
-	return nil
-}
-
-// fill opens all n connections of a pool, so that one whose settings do not
-// take is found at start and not in the middle of a busy day.
-func fill(ctx context.Context, pool *sql.DB, n int) error {
-	var conns []*sql.Conn
-	defer func() {
-		for _, c := range conns {
-			_ = c.Close()
-		}
-	}()
-	for range n {
-		c, err := pool.Conn(ctx)
-		if err != nil {
-			return translate(err)
-		}
-		conns = append(conns, c)
-	}
 	return nil
 }
 

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -42,8 +43,9 @@ type DB struct {
 	now    func() time.Time // nil: ask PostgreSQL
 	log    *slog.Logger
 
-	readers *sql.DB // PostgreSQL: the only pool
-	writer  *writer // SQLite only
+	pool    *sql.DB  // PostgreSQL only
+	readers *readers // SQLite only
+	writer  *writer  // SQLite only
 	lock    *FileLock
 
 	closing sync.Once
@@ -74,18 +76,20 @@ func (db *DB) Engine() Engine { return db.engine }
 
 // Ping reports whether the database answers.
 func (db *DB) Ping(ctx context.Context) error {
-	return translate(db.readers.PingContext(ctx))
+	if db.pool != nil {
+		return translate(db.pool.PingContext(ctx))
+	}
+	return db.readers.view(ctx, func(*session) error { return nil })
 }
 
 // Close waits for the transactions that are under way, then closes the
 // database and gives up the file lock. It may be called more than once.
 func (db *DB) Close() error {
 	db.closing.Do(func() {
-		if db.writer != nil {
-			db.closed = db.writer.close()
-		}
-		if err := db.readers.Close(); db.closed == nil {
-			db.closed = err
+		if db.pool != nil {
+			db.closed = db.pool.Close()
+		} else {
+			db.closed = errors.Join(db.writer.close(), db.readers.close())
 		}
 		if db.lock != nil {
 			db.lock.Release()
@@ -115,11 +119,14 @@ func (db *DB) Update(ctx context.Context, f func(tx *Tx) error) error {
 // View runs f in a read-only transaction that sees one state of the database.
 // What f returns is what View returns, unless a statement failed.
 func (db *DB) View(ctx context.Context, f func(tx *Tx) error) error {
-	begin := "BEGIN"
-	if db.engine == Postgres {
-		begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+	if db.readers != nil {
+		return db.readers.view(ctx, func(s *session) error {
+			tx := &Tx{db: db, ctx: ctx, work: ctx, conn: s, view: true}
+			defer tx.end()
+			return tx.run(f)
+		})
 	}
-	conn, err := db.begin(ctx, begin)
+	conn, err := db.begin(ctx, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
 	if err != nil {
 		return err
 	}
@@ -135,7 +142,7 @@ func (db *DB) View(ctx context.Context, f func(tx *Tx) error) error {
 func (db *DB) begin(ctx context.Context, statement string) (*sql.Conn, error) {
 	const tries = 3
 	for try := 1; ; try++ {
-		conn, err := db.readers.Conn(ctx)
+		conn, err := db.pool.Conn(ctx)
 		if err != nil {
 			return nil, translate(err)
 		}

@@ -45,8 +45,7 @@ type writer struct {
 	closing bool
 
 	// What follows belongs to who holds the connection.
-	conn  *sql.Conn
-	kept  map[string]*sql.Stmt
+	conn  *session // nil where it broke
 	group group
 	known map[string]any // see Kept
 }
@@ -72,13 +71,9 @@ func newWriter(ctx context.Context, pool *sql.DB) (*writer, error) {
 	return w, nil
 }
 
-func (w *writer) connect(ctx context.Context) error {
-	conn, err := w.pool.Conn(ctx)
-	if err != nil {
-		return translate(err)
-	}
-	w.conn, w.kept = conn, make(map[string]*sql.Stmt)
-	return nil
+func (w *writer) connect(ctx context.Context) (err error) {
+	w.conn, err = newSession(ctx, w.pool, keptStatements)
+	return err
 }
 
 // close lets the group under way commit, and refuses those who still wait.
@@ -97,8 +92,7 @@ func (w *writer) close() error {
 	w.mu.Unlock()
 	<-w.idle
 	if w.conn != nil {
-		w.forget()
-		_ = w.conn.Close()
+		w.conn.close()
 		w.conn = nil
 	}
 	return w.pool.Close()
@@ -319,52 +313,16 @@ func (w *writer) rollback(ctx context.Context) {
 	if w.run(ctx, "BEGIN") == nil && w.run(ctx, "ROLLBACK") == nil {
 		return
 	}
-	w.forget()
-	discard(w.conn)
+	w.conn.discard()
 	w.conn = nil
 }
 
-func (w *writer) run(ctx context.Context, statement string) error {
-	_, err := w.exec(ctx, statement, nil)
-	return err
-}
+func (w *writer) run(ctx context.Context, statement string) error { return w.conn.run(ctx, statement) }
 
 func (w *writer) exec(ctx context.Context, query string, args []any) (sql.Result, error) {
-	s, err := w.prepare(ctx, query)
-	if err != nil {
-		return nil, err
-	}
-	return s.ExecContext(ctx, args...)
+	return w.conn.exec(ctx, query, args)
 }
 
 func (w *writer) query(ctx context.Context, query string, args []any) (*sql.Rows, error) {
-	s, err := w.prepare(ctx, query)
-	if err != nil {
-		return nil, err
-	}
-	return s.QueryContext(ctx, args...)
-}
-
-// prepare returns the statement, prepared once for each text: parsing costs
-// more than most statements do.
-func (w *writer) prepare(ctx context.Context, query string) (*sql.Stmt, error) {
-	if s := w.kept[query]; s != nil {
-		return s, nil
-	}
-	if len(w.kept) >= keptStatements {
-		w.forget()
-	}
-	s, err := w.conn.PrepareContext(ctx, query)
-	if err != nil {
-		return nil, err
-	}
-	w.kept[query] = s
-	return s, nil
-}
-
-func (w *writer) forget() {
-	for _, s := range w.kept {
-		_ = s.Close()
-	}
-	clear(w.kept)
+	return w.conn.query(ctx, query, args)
 }
