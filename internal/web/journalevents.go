@@ -190,8 +190,6 @@ func (t *stream) follow(l *live.Listener[*news]) error {
 	h := t.v.w.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("X-Accel-Buffering", "no") // proxies pass it on at once
-	// The time for reading a request does not end this one.
-	_ = t.control.SetReadDeadline(time.Time{})
 	t.v.w.WriteHeader(http.StatusOK)
 	if !t.send("retry: 5000\n\n") {
 		return nil
