@@ -32,9 +32,18 @@ func (s *Site) users(v *visit) error {
 		Pager:    v.pager("after", found.Next),
 	}
 	p.Title = "Users"
+	addresses := make([]string, len(found.Users))
+	for i, u := range found.Users {
+		addresses[i] = u.Email
+	}
+	marks, err := s.Bounces.Marks(v.ctx(), v.by, addresses...)
+	if err != nil {
+		return err
+	}
 	for _, u := range found.Users {
+		_, marked := marks[u.Email]
 		p.Rows = append(p.Rows, page.UserRow{
-			ID: u.ID, Name: u.Name, Login: u.Login, Email: u.Email, Role: u.Role.Title(), State: s.stateTag(u), LastSignIn: u.LastSignIn,
+			ID: u.ID, Name: u.Name, Login: u.Login, Email: u.Email, Role: u.Role.Title(), State: s.stateTag(u), LastSignIn: u.LastSignIn, CameBack: marked,
 		})
 	}
 	return v.render(p)
@@ -162,6 +171,10 @@ func (s *Site) showInvited(v *visit, done identity.Invited, notice string) error
 		ID: done.User.ID, Name: done.User.Name, Email: done.User.Email, Why: done.HeldWhy,
 		Link: done.Link.Reveal(), Code: done.Code.Reveal(), Expires: done.Expires,
 	}
+	var err error
+	if p.CameBack, err = s.cameBack(v, done.User.Email); err != nil {
+		return err
+	}
 	p.Title = done.User.Name + " is invited"
 	p.Crumbs = []page.Crumb{{Name: "Users", Path: "/users"}}
 	if s.open(v.by, mailSettingsPath) {
@@ -213,6 +226,9 @@ func (s *Site) managedUser(v *visit, u identity.User, p *page.User) error {
 		return err
 	}
 	p.Sessions = sessionRows(sessions, v.by.SessionID)
+	if p.CameBack, err = s.cameBack(v, u.Email); err != nil {
+		return err
+	}
 	if p.Invited {
 		row, sent, err := s.Users.InvitationLetter(v.ctx(), v.by, u.ID)
 		if err != nil {

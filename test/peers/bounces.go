@@ -8,78 +8,114 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 )
 
-// Bounces is a running Postfix that takes letters in, hands them to a MailServer
-// and reports what that refuses, and a Dovecot that serves the mailbox of
-// bounces@example.org, and of all addresses that add something to it behind a +,
-// over IMAP.
+// Bounces is a mailbox behind a running Postfix that takes letters in, hands them
+// to the MailServer and reports what that refuses, and a Dovecot that serves the
+// mailbox over IMAP.
 type Bounces struct {
 	// Port takes letters from anybody, without TLS.
 	Port int
 	// STARTTLS and Implicit serve the mailbox; the certificate is of the
 	// MailServer's authority.
 	STARTTLS, Implicit int
-	// Login and Password open it.
-	Login, Password string
+	// Address is the mailbox's, with or without something behind a +. Login and
+	// Password open it.
+	Address, Login, Password string
 
 	dir  string
 	gone <-chan struct{}
 	put  int
 }
 
-// BounceMailbox starts Bounces in front of m. It ends with the test.
-func BounceMailbox(t testing.TB, m *MailServer) *Bounces {
-	t.Helper()
+// bouncesServer runs as long as the test binary, and has a mailbox for each test.
+var bouncesServer = sync.OnceValues(func() (b Bounces, err error) {
+	m, err := mailServer()
+	if err != nil {
+		return b, err
+	}
 	p, err := findPrograms()
 	if err == nil {
 		_, err = program("/usr/lib/dovecot/imap", "/usr/libexec/dovecot/imap")
 	}
 	if err != nil {
-		Missing(t, "Postfix and Dovecot with IMAP", err)
+		return b, err
 	}
 	// A port that was free may be taken by the time it is asked for.
 	for range 3 {
-		b := &Bounces{Login: "bounces", Password: rand.Text()}
-		var pipe *os.File
-		if pipe, err = b.start(m, p); err == nil {
-			t.Cleanup(func() {
-				_ = pipe.Close()
-				<-b.gone
-			})
-			return b
+		b = Bounces{Password: rand.Text()}
+		if err = b.start(m, p); err == nil {
+			return b, nil
 		}
 	}
-	t.Fatalf("a mailbox for bounces: %v", err)
-	return nil
+	return b, err
+})
+
+// BounceMailbox returns an empty mailbox.
+func BounceMailbox(t testing.TB) *Bounces {
+	t.Helper()
+	b, err := bouncesServer()
+	if err != nil {
+		Missing(t, "Postfix, and Dovecot with IMAP", err)
+	}
+	n := int(bouncesTaken.Add(1)) - 1
+	if n >= mailboxes {
+		t.Fatalf("there are %d mailboxes", mailboxes)
+	}
+	b.Login = mailboxName(n)
+	b.Address = b.Login + "@example.org"
+	nobody, err := idsOf("nobody")
+	for _, folder := range []string{"", "tmp", "new", "cur"} {
+		path := filepath.Join(b.dir, "mail", b.Login, folder)
+		err = errors.Join(err, os.MkdirAll(path, 0o700), os.Chown(path, nobody[0], nobody[1]))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &b
 }
 
-func (b *Bounces) start(m *MailServer, p programs) (*os.File, error) {
+func (b *Bounces) start(m *MailServer, p programs) error {
 	ports, err := freePorts(3)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	b.Port, b.STARTTLS, b.Implicit = ports[0], ports[1], ports[2]
 	if b.dir, err = os.MkdirTemp("", "sealpost-bounces-"); err != nil {
-		return nil, err
+		return err
 	}
 	if err := b.prepare(m, p); err != nil {
-		return nil, errors.Join(err, os.RemoveAll(b.dir))
+		return errors.Join(err, os.RemoveAll(b.dir))
 	}
 	pipe, gone, err := supervised(supervise, p.dovecot, p.master, b.dir)
 	if err != nil {
-		return nil, errors.Join(err, os.RemoveAll(b.dir))
+		return errors.Join(err, os.RemoveAll(b.dir))
 	}
 	b.gone = gone
 	if !within(startWait, gone, func() bool { return greets(b.Port) && greetsWith(b.STARTTLS, "* OK") }) {
 		said := lastLines(b.Log(), 20)
 		_ = pipe.Close()
 		<-gone
-		return nil, fmt.Errorf("it did not start: %s", said)
+		return fmt.Errorf("it did not start: %s", said)
 	}
-	return pipe, nil
+	bouncesPipe = pipe
+	return nil
 }
+
+// bouncesPipe keeps the servers running. bouncesTaken counts the mailboxes that
+// tests have.
+var (
+	bouncesPipe  *os.File
+	bouncesTaken atomic.Int32
+)
+
+// mailboxes is how many there are.
+const mailboxes = 200
+
+func mailboxName(n int) string { return fmt.Sprintf("box%03d", n) }
 
 // Log returns what the servers said.
 func (b *Bounces) Log() string {
@@ -96,7 +132,7 @@ func (b *Bounces) Put(t testing.TB, mail []byte) {
 	t.Helper()
 	b.put++
 	name := fmt.Sprintf("%d.put%d.test", 1_800_000_000+b.put, b.put)
-	box := filepath.Join(b.dir, "mail", "bounces")
+	box := filepath.Join(b.dir, "mail", b.Login)
 	nobody, err := idsOf("nobody")
 	if err == nil {
 		err = errors.Join(os.WriteFile(filepath.Join(box, "tmp", name), mail, 0o600), os.Chown(filepath.Join(box, "tmp", name), nobody[0], nobody[1]),
@@ -110,7 +146,7 @@ func (b *Bounces) Put(t testing.TB, mail []byte) {
 // Count returns how many mails lie in a folder, "" for the first one.
 func (b *Bounces) Count(t testing.TB, folder string) int {
 	t.Helper()
-	box := filepath.Join(b.dir, "mail", "bounces")
+	box := filepath.Join(b.dir, "mail", b.Login)
 	if folder != "" {
 		box = filepath.Join(box, "."+folder)
 	}
@@ -153,16 +189,16 @@ func (b *Bounces) prepare(m *MailServer, p programs) error {
 		os.Chown(filepath.Join(b.dir, "state"), postfix[0], postfix[1]),
 		makeQueue(b.dir, postfix),
 	)
-	for _, folder := range []string{"mail", "mail/bounces", "mail/bounces/tmp", "mail/bounces/new", "mail/bounces/cur"} {
-		path := filepath.Join(b.dir, folder)
-		err = errors.Join(err, os.MkdirAll(path, 0o700), os.Chown(path, nobody[0], nobody[1]))
+	err = errors.Join(err, os.MkdirAll(filepath.Join(b.dir, "mail"), 0o700), os.Chown(filepath.Join(b.dir, "mail"), nobody[0], nobody[1]))
+	var boxes strings.Builder
+	for n := range mailboxes {
+		fmt.Fprintf(&boxes, "%[1]s@example.org %[1]s/\n", mailboxName(n))
 	}
 	fill := strings.NewReplacer("$DIR", b.dir, "$DAEMONS", p.daemons, "$UID", strconv.Itoa(nobody[0]), "$GID", strconv.Itoa(nobody[1]),
-		"$PORT", strconv.Itoa(b.Port), "$BEHIND", strconv.Itoa(m.Relay), "$STARTTLS", strconv.Itoa(b.STARTTLS), "$IMPLICIT", strconv.Itoa(b.Implicit))
+		"$PORT", strconv.Itoa(b.Port), "$BEHIND", strconv.Itoa(m.Relay), "$STARTTLS", strconv.Itoa(b.STARTTLS), "$PASSWORD", b.Password, "$IMPLICIT", strconv.Itoa(b.Implicit))
 	for name, text := range map[string]string{
 		"postfix/main.cf": bouncesMainCF, "postfix/master.cf": bouncesMasterCF, "dovecot.conf": bouncesDovecot, "chain.pem": string(chain),
-		"postfix/mailboxes": "/^bounces(\\+.*)?@example\\.org$/ bounces/\n",
-		"passwords":         b.Login + ":{PLAIN}" + b.Password + "::::::\n",
+		"postfix/mailboxes": boxes.String(),
 	} {
 		err = errors.Join(err, os.WriteFile(filepath.Join(b.dir, name), []byte(fill.Replace(text)), 0o644))
 	}
@@ -190,7 +226,7 @@ mynetworks = 127.0.0.0/8
 smtpd_relay_restrictions = permit_mynetworks, reject
 virtual_mailbox_domains = example.org
 virtual_mailbox_base = $DIR/mail
-virtual_mailbox_maps = regexp:$DIR/postfix/mailboxes
+virtual_mailbox_maps = texthash:$DIR/postfix/mailboxes
 virtual_uid_maps = static:$UID
 virtual_gid_maps = static:$GID
 virtual_mailbox_limit = 0
@@ -242,8 +278,8 @@ mail_location = maildir:$DIR/mail/%u
 first_valid_uid = 1
 mail_fsync = never
 passdb {
-  driver = passwd-file
-  args = $DIR/passwords
+  driver = static
+  args = password=$PASSWORD
 }
 userdb {
   driver = static

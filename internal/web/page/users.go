@@ -21,6 +21,8 @@ type UserRow struct {
 	ID, Name, Login, Email, Role string
 	State                        Tag
 	LastSignIn                   time.Time
+	// CameBack tells that mail to the address came back.
+	CameBack bool
 }
 
 // UserForm adds or changes a user.
@@ -49,6 +51,8 @@ type Invited struct {
 	Expires    time.Time
 	// MailPath is where mail is set up, for who may.
 	MailPath string
+	// CameBack tells that mail to the address came back before.
+	CameBack *CameBack
 }
 
 // Template names the file.
@@ -66,6 +70,8 @@ type User struct {
 	Fixed    string
 	Letter   *LetterState
 	Sessions []SessionRow
+	// CameBack tells that mail to the address came back; nil where none did.
+	CameBack *CameBack
 	// Owned counts what the user owns; Receivers may take it over.
 	Owned     int
 	Receivers []Option
@@ -75,6 +81,16 @@ type User struct {
 
 // Template names the file.
 func (*User) Template() string { return "user" }
+
+// CameBack is what is known of an address that mail came back from.
+type CameBack struct {
+	Last time.Time
+	// Refused tells that the mail server refused the address at once.
+	Refused      bool
+	Status, Said string
+	// LetterPath leads to the letter, for who may see it.
+	LetterPath string
+}
 
 // LetterState is how a letter stands.
 type LetterState struct {
