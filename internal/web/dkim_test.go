@@ -2,7 +2,10 @@ package web_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +15,7 @@ import (
 	"github.com/sealpost/sealpost/internal/mail/dkim"
 	"github.com/sealpost/sealpost/internal/mail/domain"
 	"github.com/sealpost/sealpost/internal/mail/domain/domaintest"
+	"github.com/sealpost/sealpost/test/peers"
 )
 
 // buildDKIM makes what signs letters, with a DNS of the test's.
@@ -100,4 +104,48 @@ func TestSigningOfTheSecondServerIsItsOwn(t *testing.T) {
 	if n := len(r.actions("mail.dkim_key_made")); n != 1 {
 		t.Errorf("%d keys were made, by the audit log", n)
 	}
+}
+
+// The page in a real browser: the records can be copied, nothing is wider than a
+// phone, and no rule of accessibility is broken, by day and by night.
+func TestTheSigningPageInABrowser(t *testing.T) {
+	chrome := peers.Chromium(t)
+	r, grace := ready(t)
+	grace.send(settingsPath, typed(1).with("do", "anyway", "sender_address", "vault@mail.example.org")).leads(settingsPath)
+	tab := r.seat(chrome)
+	folder := os.Getenv("SCREENSHOTS")
+	look := func(name string) {
+		t.Helper()
+		for _, s := range []struct {
+			theme string
+			width int64
+		}{{"light", 1200}, {"dark", 1200}, {"light", 360}, {"dark", 360}} {
+			tab.Look(s.theme, s.width, 900)
+			if over := tab.Sideways(); over > 0 {
+				t.Errorf("%s, %d wide: %d pixels are beside the page", name, s.width, over)
+			}
+			for _, v := range tab.Accessible(t) {
+				t.Errorf("%s, %s, %d wide: %s", name, s.theme, s.width, v)
+			}
+			if folder != "" {
+				r.must(os.WriteFile(filepath.Join(folder, fmt.Sprintf("%s-%s-%d.jpg", name, s.theme, s.width)), tab.Picture(80), 0o600))
+			}
+		}
+	}
+	tab.Go(r.srv.URL + dkimPath)
+	look("off")
+	tab.Click("input[value=both]")
+	tab.Press("form.card button.main")
+	look("new")
+	tab.Click("button[data-copy=name-sealpost202603]")
+	tab.WaitText("Copied")
+	st, err := r.dkim.Status(t.Context(), r.system(), dkim.Main)
+	r.must(err)
+	for _, k := range st.New.Keys {
+		r.dns.Put(k.Record.Name+" TXT", k.Record.Value)
+	}
+	tab.Press("#new button.main")
+	tab.WaitText("Letters are signed for mail.example.org")
+	look("on")
+	quiet(t, r, tab)
 }

@@ -52,7 +52,7 @@ func (p *DKIM) Tone() string {
 	case p.Active != nil || p.New != nil:
 		return "warn"
 	}
-	return ""
+	return "note"
 }
 
 // Is says how signing stands.
