@@ -55,6 +55,8 @@ type Running struct {
 	site    *server.Server
 	metrics *server.Server
 	control *operator.Server
+	// pages are what site answers with.
+	pages *web.Site
 	// engine sends through the first mail server, engine2 through the second.
 	engine, engine2 *delivery.Engine
 	loops           loops
@@ -257,6 +259,7 @@ func (r *Running) handler(version string) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
+	r.pages = site
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+pathAlive, serveAlive)
 	mux.HandleFunc("GET "+pathReady, r.serveReady)
@@ -377,6 +380,10 @@ func (r *Running) SetupLink() string { return r.setupLink }
 // most until ctx ends, and closes everything.
 func (r *Running) Stop(ctx context.Context) error {
 	r.stopping.Store(true)
+	if r.pages != nil {
+		// A page that follows the journal is a request that does not end by itself.
+		r.pages.EndStreams()
+	}
 	err := r.doors.stop(ctx)
 	err = errors.Join(err, r.loops.Stop(ctx))
 	for _, e := range []*delivery.Engine{r.engine, r.engine2} {
