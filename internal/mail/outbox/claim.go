@@ -211,7 +211,7 @@ func (o *Outbox) Renew(ctx context.Context, claims []Claim, lease time.Duration)
 			for _, c := range some {
 				args = append(args, c.ID, c.Attempt)
 			}
-			_, err := tx.Exec(`UPDATE outbox_letter SET lease_until = $1 FROM (`+valuesOf(2, len(some), asText, asNumber)+`) AS v
+			_, err := tx.Exec(`UPDATE outbox_letter SET lease_until = $1 FROM (`+valuesOf(tx, 2, len(some), asText, asNumber)+`) AS v
 				WHERE id = v.column1 AND attempt = v.column2 AND state = 'sending'`, args...)
 			if err != nil {
 				return err

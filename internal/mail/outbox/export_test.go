@@ -40,3 +40,13 @@ func Plan(tx *store.Tx, query string, args ...any) (string, error) {
 	}, explain+query, args...)
 	return strings.Join(steps, "\n"), err
 }
+
+// EndedPlan tells how the engine finds the letters of n outcomes.
+func EndedPlan(tx *store.Tx, n int) (string, error) {
+	outcomes := make([]Outcome, n)
+	for i := range outcomes {
+		outcomes[i] = Outcome{ID: store.NewID(), Attempt: 1, State: Accepted}
+	}
+	query, args := endedQuery(tx, outcomes)
+	return Plan(tx, query, args...)
+}

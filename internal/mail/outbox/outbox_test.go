@@ -544,6 +544,23 @@ func TestTheNextLetterIsFoundHoweverManyWait(t *testing.T) {
 			}
 			return err
 		})
+		r.update(func(tx *store.Tx) error {
+			// For two routes the first of each are sorted, and no others.
+			plan, err := outbox.DuePlan(tx, outbox.Main, outbox.Second)
+			if strings.Count(plan, "outbox_letter_queue") != 2 || strings.Contains(plan, "SCAN outbox_letter") || strings.Contains(plan, "Seq Scan") {
+				t.Errorf("the two queues are not walked in their order:\n%s", plan)
+			}
+			return err
+		})
+		for _, n := range []int{1, 8, outbox.MostOutcomes} {
+			r.update(func(tx *store.Tx) error {
+				plan, err := outbox.EndedPlan(tx, n)
+				if tx.Engine() == store.SQLite && !strings.Contains(plan, "SEARCH outbox_letter") {
+					t.Errorf("%d letters are looked for among all:\n%s", n, plan)
+				}
+				return err
+			})
+		}
 	})
 }
 

@@ -179,8 +179,10 @@ func fill[T any](rows []T) []T {
 
 // valuesOf returns the words of a table of n rows of parameters from $first on,
 // whose columns have the types: "VALUES (CAST($3 AS TEXT), ...), ($5, ...)".
-// Both engines call its columns column1, column2 and so on.
-func valuesOf(first, n int, types ...string) string {
+// Both engines call its columns column1, column2 and so on. PostgreSQL wants to
+// be told the types; SQLite would not see any more that the rows are few, and
+// walk the table that they are joined with.
+func valuesOf(tx *store.Tx, first, n int, types ...string) string {
 	var b strings.Builder
 	b.WriteString("VALUES ")
 	for row := range n {
@@ -193,7 +195,7 @@ func valuesOf(first, n int, types ...string) string {
 				b.WriteString(", ")
 			}
 			p := "$" + strconv.Itoa(first+row*len(types)+i)
-			if row == 0 {
+			if row == 0 && tx.Engine() == store.Postgres {
 				p = "CAST(" + p + " AS " + t + ")"
 			}
 			b.WriteString(p)
@@ -224,9 +226,17 @@ func updateEnded(tx *store.Tx, outcomes []Outcome) ([]over, error) {
 	if len(outcomes) == 0 {
 		return nil, nil
 	}
+	query, args := endedQuery(tx, outcomes)
+	return store.All(tx, func(r store.Row) (l over, err error) {
+		return l, r.Scan(&l.id, &l.kind, &l.address, &l.trace, &l.cancelled)
+	}, query, args...)
+}
+
+// endedQuery is the statement of updateEnded.
+func endedQuery(tx *store.Tx, outcomes []Outcome) (query string, args []any) {
 	outcomes = fill(outcomes)
 	now := store.Micros(tx.Now())
-	args := make([]any, 0, 2+11*len(outcomes))
+	args = make([]any, 0, 2+11*len(outcomes))
 	args = append(args, now, []byte{})
 	for _, out := range outcomes {
 		notBefore := store.Micros(out.RetryAt)
@@ -236,16 +246,14 @@ func updateEnded(tx *store.Tx, outcomes []Outcome) ([]over, error) {
 		args = append(args, out.ID, out.Attempt, string(out.State), notBefore, storable(out.Stage), int64(out.Code),
 			storable(out.Enhanced), storable(out.Reply), storable(out.Advice), storable(out.QueueID), storable(out.Server))
 	}
-	return store.All(tx, func(r store.Row) (l over, err error) {
-		return l, r.Scan(&l.id, &l.kind, &l.address, &l.trace, &l.cancelled)
-	}, `UPDATE outbox_letter SET state = v.column3, not_before = v.column4, stage = v.column5, code = v.column6, enhanced = v.column7,
+	return `UPDATE outbox_letter SET state = v.column3, not_before = v.column4, stage = v.column5, code = v.column6, enhanced = v.column7,
 			reply = v.column8, advice = v.column9, queue_id = v.column10, server = v.column11, changed_at = CAST($1 AS BIGINT), lease_until = 0,
 			ended_at = CASE WHEN v.column3 IN ('accepted', 'failed') THEN CAST($1 AS BIGINT) ELSE 0 END,
 			tries = tries + CASE WHEN v.column3 = 'queued' THEN 0 ELSE 1 END,
 			maybe_sent = CASE WHEN v.column3 IN ('accepted', 'uncertain') THEN true ELSE maybe_sent END,
 			sealed = CASE WHEN v.column3 = 'accepted' THEN $2 ELSE sealed END
-		FROM (`+valuesOf(3, len(outcomes), asText, asNumber, asText, asNumber, asText, asNumber, asText, asText, asText, asText, asText)+`) AS v
-		WHERE id = v.column1 AND attempt = v.column2 AND state = 'sending' RETURNING id, kind, to_address, trace, expires_at = 0`, args...)
+		FROM (` + valuesOf(tx, 3, len(outcomes), asText, asNumber, asText, asNumber, asText, asNumber, asText, asText, asText, asText, asText) + `) AS v
+		WHERE id = v.column1 AND attempt = v.column2 AND state = 'sending' RETURNING id, kind, to_address, trace, expires_at = 0`, args
 }
 
 // storable returns s without what no database stores: a server may say
@@ -269,7 +277,7 @@ func giveBack(tx *store.Tx, back []Outcome) error {
 		}
 		rows, err := store.All(tx, func(r store.Row) (l over, err error) { return l, r.Scan(&l.id, &l.cancelled) },
 			`UPDATE outbox_letter SET state = 'queued', lease_until = 0, unbegun = unbegun + 1
-			FROM (`+valuesOf(1, len(some), asText, asNumber)+`) AS v
+			FROM (`+valuesOf(tx, 1, len(some), asText, asNumber)+`) AS v
 			WHERE id = v.column1 AND attempt = v.column2 AND state = 'sending' RETURNING id, expires_at = 0`, args...)
 		if err != nil {
 			return err
