@@ -38,7 +38,8 @@ func settings(t testing.TB, engine store.Engine) config.Config {
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	data := filepath.Join(dir, "data")
 	cfg := config.Config{
-		DataDir: data, RootKey: filepath.Join(data, "root.key"), Listen: "127.0.0.1:0", CaptureListen: "127.0.0.1:0",
+		MailResolver: "off", // tests ask nobody outside
+		DataDir:      data, RootKey: filepath.Join(data, "root.key"), Listen: "127.0.0.1:0", CaptureListen: "127.0.0.1:0",
 		LogLevel: "info", LogFormat: "json",
 	}
 	if engine == store.Postgres {

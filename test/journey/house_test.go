@@ -44,7 +44,8 @@ func open(t testing.TB, engine store.Engine, changes ...func(*config.Config, *ap
 func (h *house) start(t testing.TB, changes ...func(*config.Config, *app.Outside)) {
 	t.Helper()
 	cfg := config.Config{
-		DataDir: h.data, Listen: "127.0.0.1:0", CaptureListen: "127.0.0.1:0", Database: secret.New(h.database),
+		MailResolver: "off", // tests ask nobody outside
+		DataDir:      h.data, Listen: "127.0.0.1:0", CaptureListen: "127.0.0.1:0", Database: secret.New(h.database),
 		RootKey: filepath.Join(h.data, "root.key"), LogLevel: "debug", LogFormat: "json",
 	}
 	o := app.ServeOptions{Out: h.out, Log: h.log, Version: "journey"}
