@@ -257,7 +257,7 @@ func (a *App) buildMail(secrets mail.Secrets) error {
 	c.Removed = func(tx *store.Tx, by actor.Actor) error { return a.servers.Removed(tx, by) }
 	a.second = mail.New(c)
 	a.buildDKIM()
-	a.servers = servers.New(servers.Config{DB: a.db, Audit: a.audit, Outbox: a.outbox, Main: a.mail, Second: a.second, Prove: a.prove})
+	a.servers = servers.New(servers.Config{DB: a.db, Audit: a.audit, Outbox: a.outbox, Main: a.mail, Second: a.second, Prove: a.prove, Moved: a.dkim.Exchange})
 	return nil
 }
 

@@ -200,6 +200,21 @@ func (s *Service) Key(ctx context.Context, slot Slot, from string) (string, erro
 	return now.id, nil
 }
 
+// Public returns the keys of the set that signs letters from a domain that leave
+// through a slot now, none where there is none: what the DNS must say of them.
+func (s *Service) Public(ctx context.Context, slot Slot, from string) (signed string, keys []Key, err error) {
+	id, err := s.Key(ctx, slot, from)
+	if err != nil || id == "" {
+		return "", nil, err
+	}
+	err = s.DB.View(ctx, func(tx *store.Tx) error {
+		set, err := selectSetByID(tx, id)
+		signed, keys = set.Domain, set.Keys
+		return err
+	})
+	return signed, keys, err
+}
+
 // forget makes this process look again at what signs.
 func (s *Service) forget() {
 	s.mu.Lock()

@@ -22,6 +22,9 @@ type Config struct {
 	// Prove returns nil when by proved a moment ago who they are. It is asked
 	// before letters go another way. Nil asks nobody.
 	Prove func(by actor.Actor) error
+	// Moved is told in the transaction in which the two servers change places, so
+	// that what belongs to them goes along. Nil tells nobody.
+	Moved func(tx *store.Tx) error
 }
 
 // Service is safe for use by several goroutines.
@@ -33,6 +36,9 @@ type Service struct {
 func New(c Config) *Service {
 	if c.Prove == nil {
 		c.Prove = func(actor.Actor) error { return nil }
+	}
+	if c.Moved == nil {
+		c.Moved = func(*store.Tx) error { return nil }
 	}
 	return &Service{c}
 }
@@ -162,6 +168,9 @@ func (s *Service) Exchange(ctx context.Context, by actor.Actor) error {
 			return err
 		}
 		if err := deleteStandIns(tx); err != nil {
+			return err
+		}
+		if err := s.Moved(tx); err != nil {
 			return err
 		}
 		return s.Audit.Append(tx, by, audit.Event{
