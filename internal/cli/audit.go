@@ -19,6 +19,7 @@ type auditListCmd struct {
 	Action string `help:"Only entries of this action, e.g. user.invited." placeholder:"ACTION"`
 	Person string `help:"Only what this user did." placeholder:"LOGIN"`
 	Since  string `help:"Only since this day (2026-11-23) or this long ago (12h)." placeholder:"WHEN"`
+	Trace  string `help:"Only what this request, command or turn of a loop did." placeholder:"ID"`
 	Before int64  `help:"Only entries with a smaller number; for the next page." placeholder:"SEQ"`
 	Limit  int    `help:"At most this many entries." default:"50"`
 	JSON   bool   `help:"Print JSON."`
@@ -32,7 +33,7 @@ func (c *auditListCmd) Run(s *session) error {
 	}
 	var page operator.AuditPage
 	err = s.operate(operator.CmdAuditList, operator.AuditList{
-		Text: c.Text, Action: c.Action, Login: c.Person, Since: since, Before: c.Before, Limit: c.Limit,
+		Text: c.Text, Action: c.Action, Login: c.Person, Trace: c.Trace, Since: since, Before: c.Before, Limit: c.Limit,
 	}, &page)
 	if err != nil {
 		return err

@@ -176,8 +176,10 @@ func signedInRows(in *operator.SignedIn) [][]string {
 
 type mailJournalCmd struct {
 	Text   string `help:"Only letters whose recipient or reply contains this text." placeholder:"TEXT"`
-	State  string `help:"Only letters in this state, e.g. accepted, held, failed." placeholder:"STATE"`
+	State  string `help:"Only letters in this state, e.g. accepted, held, failed, bounced." placeholder:"STATE"`
 	Kind   string `help:"Only letters of this kind, e.g. invitation." placeholder:"KIND"`
+	Server string `help:"Only letters that leave through this server: main or second." placeholder:"SERVER"`
+	Trace  string `help:"Only letters that this request, command or turn of a loop caused." placeholder:"ID"`
 	Cursor string `help:"Where the next page begins." placeholder:"CURSOR"`
 	Limit  int    `help:"At most this many letters." default:"50"`
 	JSON   bool   `help:"Print JSON."`
@@ -187,7 +189,7 @@ type mailJournalCmd struct {
 func (c *mailJournalCmd) Run(s *session) error {
 	var page operator.JournalPage
 	err := s.operate(operator.CmdMailJournal, operator.MailJournal{
-		Text: c.Text, State: c.State, Kind: c.Kind, Cursor: c.Cursor, Limit: c.Limit,
+		Text: c.Text, State: c.State, Kind: c.Kind, Server: c.Server, Trace: c.Trace, Cursor: c.Cursor, Limit: c.Limit,
 	}, &page)
 	if err != nil {
 		return err

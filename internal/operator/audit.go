@@ -17,7 +17,7 @@ func (c *commands) auditVerify(ctx context.Context, _ actor.Actor, _ none, out S
 
 func (c *commands) auditList(ctx context.Context, by actor.Actor, a AuditList, _ Sink) (AuditPage, error) {
 	p, err := c.Audit.Search(ctx, by, audit.Filter{
-		Text: a.Text, Action: a.Action, Login: a.Login, From: a.Since, To: a.Until, Before: a.Before, Limit: a.Limit,
+		Text: a.Text, Action: a.Action, Login: a.Login, Request: a.Trace, From: a.Since, To: a.Until, Before: a.Before, Limit: a.Limit,
 	})
 	if err != nil {
 		return AuditPage{}, err
@@ -33,6 +33,7 @@ func auditEntry(e audit.Entry) AuditEntry {
 	out := AuditEntry{
 		Seq: e.Seq, At: e.At, Who: e.Actor.Login, Door: e.Actor.Door,
 		Action: e.Action, Kind: e.Kind, Name: e.Name, Outcome: e.Outcome, Reason: e.Reason,
+		Trace: e.Actor.RequestID,
 	}
 	if e.Actor.From.IsValid() {
 		out.From = e.Actor.From.String()

@@ -124,9 +124,13 @@ func (st *MailServer) of(h mail.Health) {
 }
 
 func (c *commands) mailJournal(ctx context.Context, by actor.Actor, a MailJournal, _ Sink) (JournalPage, error) {
-	p, err := c.Outbox.List(ctx, by, outbox.Filter{
-		Text: a.Text, State: outbox.State(a.State), Kind: a.Kind, Cursor: a.Cursor, Limit: a.Limit,
-	})
+	f := outbox.Filter{
+		Text: a.Text, State: outbox.State(a.State), Kind: a.Kind, Route: outbox.Slot(a.Server), Trace: a.Trace, Cursor: a.Cursor, Limit: a.Limit,
+	}
+	if a.State == "bounced" {
+		f.State, f.Bounced = "", true
+	}
+	p, err := c.Outbox.List(ctx, by, f)
 	if err != nil {
 		return JournalPage{}, err
 	}
@@ -135,7 +139,22 @@ func (c *commands) mailJournal(ctx context.Context, by actor.Actor, a MailJourna
 		out.Letters[i] = Letter{
 			ID: r.ID, MessageID: r.MessageID, Kind: r.Kind, To: r.To.Address, State: string(r.State),
 			Added: r.Added, Changed: r.Changed, Attempts: int(r.Attempts), Reply: r.Reply,
+			Class: r.Class.Key(), Server: r.Server, Route: string(r.Route), Trace: r.Trace, Bounce: bounceWord(r.Bounce),
+		}
+		if r.State == outbox.Accepted {
+			out.Letters[i].Waited = r.Ended.Sub(r.Added).Seconds()
 		}
 	}
 	return out, nil
+}
+
+// bounceWord is what came back about a letter as programs read it.
+func bounceWord(b outbox.Bounce) string {
+	switch {
+	case b.IsZero():
+		return ""
+	case b.Final:
+		return "failed"
+	}
+	return "delayed"
 }

@@ -95,6 +95,8 @@ type AuditList struct {
 	Until  time.Time `json:"until,omitzero"`
 	Before int64     `json:"before,omitempty"`
 	Limit  int       `json:"limit,omitempty"`
+	// Trace is the id of what caused the entries.
+	Trace string `json:"trace,omitempty"`
 }
 
 // AuditEntry is one entry of the audit log.
@@ -110,6 +112,8 @@ type AuditEntry struct {
 	Outcome string    `json:"outcome,omitempty"`
 	Reason  string    `json:"reason,omitempty"`
 	Detail  []string  `json:"detail,omitempty"`
+	// Trace is the id of the request, the command or the turn of a loop.
+	Trace string `json:"trace,omitempty"`
 }
 
 // AuditPage is the result of [CmdAuditList], newest first. Next is the Before
@@ -274,9 +278,14 @@ type End struct {
 // MailJournal are the arguments of [CmdMailJournal]. Empty fields do not
 // filter.
 type MailJournal struct {
-	Text   string `json:"text,omitempty"`
-	State  string `json:"state,omitempty"`
-	Kind   string `json:"kind,omitempty"`
+	Text string `json:"text,omitempty"`
+	// State is a letter's, "waiting" for all that are on their way, or "bounced"
+	// for those that came back.
+	State string `json:"state,omitempty"`
+	Kind  string `json:"kind,omitempty"`
+	// Server is "main" or "second", Trace the id of what caused a letter.
+	Server string `json:"server,omitempty"`
+	Trace  string `json:"trace,omitempty"`
 	Cursor string `json:"cursor,omitempty"`
 	Limit  int    `json:"limit,omitempty"`
 }
@@ -292,6 +301,16 @@ type Letter struct {
 	Changed   time.Time `json:"changed"`
 	Attempts  int       `json:"attempts"`
 	Reply     string    `json:"reply,omitempty"`
+	// Class is its urgency, Server the one that was tried last, Route the one
+	// that it should leave through.
+	Class  string `json:"class"`
+	Server string `json:"server,omitempty"`
+	Route  string `json:"route"`
+	// Waited is how many seconds after it was added a server accepted it.
+	Waited float64 `json:"accepted_after_seconds,omitempty"`
+	// Bounce is "failed" where it came back, "delayed" where it is late.
+	Bounce string `json:"bounce,omitempty"`
+	Trace  string `json:"trace,omitempty"`
 }
 
 // JournalPage is the result of [CmdMailJournal], newest first.
