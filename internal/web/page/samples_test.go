@@ -20,6 +20,7 @@ func samples() []page.Page {
 		auditSamples(),
 		adminSamples(),
 		mailSamples(),
+		bounceSamples(),
 		dkimSamples(),
 		deliverySamples(),
 	)
@@ -105,10 +106,11 @@ func profileSamples() []page.Page {
 
 func userSamples() []page.Page {
 	options := []page.Option{{Value: "", Label: "Any"}, {Value: "a", Label: "Administrator", Help: "Does all."}}
-	rows := []page.UserRow{{ID: "1", Name: "Ben", Login: "ben", Email: "ben@example.org", Role: "Password User", State: page.Tag{Text: "Invited", Tone: "warn"}}}
+	rows := []page.UserRow{{ID: "1", Name: "Ben", Login: "ben", Email: "ben@example.org", Role: "Password User", State: page.Tag{Text: "Invited", Tone: "warn"}, CameBack: true}}
 	letter := &page.LetterState{ID: "9", State: page.Tag{Text: "Failed", Tone: "bad"}, At: noon, Reply: "550 no", Advice: "Check the address.", Attempts: 2}
 	u := page.User{
-		Base: base("Ben"), ID: "1", Name: "Ben", Login: "ben", Email: "ben@example.org", Role: "Password User", State: page.Tag{Text: "Active", Tone: "good"},
+		CameBack: &page.CameBack{Last: noon, Status: "5.1.1", Said: "550 <script>", LetterPath: "/l"},
+		Base:     base("Ben"), ID: "1", Name: "Ben", Login: "ben", Email: "ben@example.org", Role: "Password User", State: page.Tag{Text: "Active", Tone: "good"},
 		CreatedAt: noon, Active: true, Owned: 2, Receivers: options, Sessions: sessionRows(),
 	}
 	me, fixed, disabled, invited, deleting := u, u, u, u, u
@@ -123,7 +125,7 @@ func userSamples() []page.Page {
 		&page.UserForm{Base: base("Add a user"), FormID: "0198", Roles: options, CanGiveRole: true},
 		&page.UserForm{Base: wrong(base("Edit"), "name", "login", "email", "role"), ID: "1", Roles: options, CanGiveRole: true, Revision: 3},
 		&page.UserForm{Base: base("Edit"), ID: "1", CurrentRole: "Administrator"},
-		&page.Invited{Base: base("Invited"), ID: "1", Name: "Ben", Email: "b@example.org", Why: "No mail server is set.", Link: "https://x/invite#a", Code: "a-b", Expires: noon, MailPath: "/m"},
+		&page.Invited{Base: base("Invited"), ID: "1", Name: "Ben", Email: "b@example.org", Why: "No mail server is set.", Link: "https://x/invite#a", Code: "a-b", Expires: noon, MailPath: "/m", CameBack: &page.CameBack{Last: noon, Status: "5.1.1"}},
 		&u, &me, &fixed, &disabled, &invited, &deleting,
 	}
 }
