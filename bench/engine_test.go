@@ -19,12 +19,12 @@ import (
 	"github.com/sealpost/sealpost/internal/worker"
 )
 
-// useTaker makes the taker the profile: STARTTLS with its own authority, a
-// sign-in, at most so many connections.
-func (h *house) useTaker(b *testing.B, s *taker, connections int) {
+// useTaker makes the taker behind a port the profile: STARTTLS with its own
+// authority, a sign-in, at most so many connections of all nodes.
+func (h *house) useTaker(b *testing.B, s *taker, port, connections int) {
 	b.Helper()
 	_, err := h.mail.Save(b.Context(), h.grace, mail.Change{
-		Kind: mail.KindSMTP, Host: "127.0.0.1", Port: s.port, Security: smtp.STARTTLS, Auth: mail.AuthTyped,
+		Kind: mail.KindSMTP, Host: "127.0.0.1", Port: port, Security: smtp.STARTTLS, Auth: mail.AuthTyped,
 		Username: takerLogin, Password: mail.Password{Action: mail.Replace, Value: secret.New(takerPassword)},
 		Trust:         []mail.Candidate{{DER: s.authority.Root.Raw, Mode: trust.ModeAnchor}},
 		SenderAddress: "vault@example.org", SenderName: "Sealpost", Anyway: true, Pace: pace.Limits{Connections: connections},
@@ -74,9 +74,9 @@ func (h *house) settled(b *testing.B, n int) {
 func BenchmarkEngine(b *testing.B) {
 	for _, engine := range []store.Engine{store.SQLite, store.Postgres} {
 		b.Run(string(engine), func(b *testing.B) {
-			taker := startTaker(b, true)
+			taker := startTaker(b, true, true)
 			h := build(b, storetest.Open(b, engine))
-			h.useTaker(b, taker, 4)
+			h.useTaker(b, taker, taker.port, 4)
 			h.deliver(b, 4)
 			taker.expect(100)
 			h.enqueue(b, 100, 8) // connections are open, statements prepared

@@ -9,11 +9,9 @@ import (
 	"time"
 
 	"github.com/sealpost/sealpost/internal/mail/delivery"
-	"github.com/sealpost/sealpost/internal/mail/letter"
 	"github.com/sealpost/sealpost/internal/mail/outbox"
 	"github.com/sealpost/sealpost/internal/mail/pace"
 	"github.com/sealpost/sealpost/internal/mail/verdict"
-	"github.com/sealpost/sealpost/internal/secret"
 	"github.com/sealpost/sealpost/internal/store"
 )
 
@@ -28,13 +26,7 @@ func (h *house) enqueue(b *testing.B, n, callers int) {
 			for i := next.Add(1); i <= int64(n); i = next.Add(1) {
 				to := outbox.Recipient{UserID: fmt.Sprintf("u-%d", i), Name: "Ada Lovelace", Address: fmt.Sprintf("ada-%d@example.org", i)}
 				err := h.db.Update(b.Context(), func(tx *store.Tx) error {
-					_, err := h.box.Add(tx, to, letter.Invitation{
-						Name: to.Name, Login: "ada", Role: "Password User", InvitedBy: "Grace Hopper", Expires: tx.Now().Add(72 * time.Hour),
-						Link: letter.Link{
-							URL:  secret.New("https://vault.example.org:7272/invite#abcdefghijklmnopqrstuvwxyz"),
-							Code: secret.New("abcdefghijklmnopqrstuvwxyz"),
-						},
-					})
+					_, err := h.box.Add(tx, to, invitation(tx.Now().Add(72*time.Hour)))
 					return err
 				})
 				if err != nil {
@@ -53,9 +45,10 @@ func perSecond(b *testing.B, n int) {
 
 // A letter is rendered, sealed and written in the transaction of its cause.
 func BenchmarkEnqueue(b *testing.B) {
-	for _, callers := range []int{1, 32} {
+	for _, callers := range []int{1, 4, 8, 32} {
 		b.Run(fmt.Sprintf("callers-%d", callers), func(b *testing.B) {
 			eachHouse(b, func(b *testing.B, h *house) {
+				h.enqueue(b, 100, callers) // statements are prepared
 				b.ResetTimer()
 				h.enqueue(b, b.N, callers)
 				perSecond(b, b.N)

@@ -52,7 +52,8 @@ func eachHouse(b *testing.B, f func(b *testing.B, h *house)) {
 	}
 }
 
-func build(b *testing.B, db *store.DB) *house {
+// join returns a house on a database that others may use as well.
+func join(b *testing.B, db *store.DB) *house {
 	quiet := slog.New(slog.DiscardHandler)
 	root, err := keyring.NewRootKey(bytes.Repeat([]byte{7}, 32))
 	must(b, err)
@@ -68,6 +69,12 @@ func build(b *testing.B, db *store.DB) *house {
 	must(b, err)
 	h.vault, err = vault.New(vault.Config{DB: db, Keys: h.keys, Audit: h.audit, Users: h.users, Log: quiet})
 	must(b, err)
+	return h
+}
+
+// build returns a house that grace has set up.
+func build(b *testing.B, db *store.DB) *house {
+	h := join(b, db)
 	token, err := h.users.SetupLink(b.Context())
 	must(b, err)
 	session, _, err := h.users.Setup(b.Context(), visitor, token, identity.SetupRequest{

@@ -26,8 +26,8 @@ const (
 type taker struct {
 	port      int
 	authority *peers.Authority
-	// signIn wants a sign-in before the first letter.
-	signIn bool
+	// signIn wants a sign-in before the first letter; chunking offers CHUNKING.
+	signIn, chunking bool
 	// bytes is the size of the last letter.
 	bytes atomic.Int64
 
@@ -38,7 +38,7 @@ type taker struct {
 	reached  chan time.Time
 }
 
-func startTaker(b *testing.B, signIn bool) *taker {
+func startTaker(b *testing.B, signIn, chunking bool) *taker {
 	authority, err := peers.NewAuthority("Benchmark CA")
 	must(b, err)
 	chain, err := authority.Issue(peers.Host, "127.0.0.1")
@@ -48,7 +48,7 @@ func startTaker(b *testing.B, signIn bool) *taker {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	must(b, err)
 	s := &taker{
-		port: listener.Addr().(*net.TCPAddr).Port, authority: authority, signIn: signIn,
+		port: listener.Addr().(*net.TCPAddr).Port, authority: authority, signIn: signIn, chunking: chunking,
 		listener: listener, config: &tls.Config{Certificates: []tls.Certificate{certificate}}, reached: make(chan time.Time, 1),
 	}
 	b.Cleanup(func() { _ = listener.Close() })
@@ -168,11 +168,15 @@ func (s *taker) serve(conn net.Conn) {
 func (s *taker) obey(t *talk, verb string, line []byte, conn net.Conn) bool {
 	switch verb {
 	case "EHLO":
-		more := "250 AUTH PLAIN"
-		if _, inside := conn.(*tls.Conn); !inside {
-			more = "250 STARTTLS"
+		t.say("250-taker.example.org\r\n250-PIPELINING\r\n250-SIZE 52428800\r\n250-8BITMIME\r\n250-ENHANCEDSTATUSCODES")
+		if s.chunking {
+			t.say("250-CHUNKING")
 		}
-		t.say("250-taker.example.org\r\n250-PIPELINING\r\n250-SIZE 52428800\r\n250-8BITMIME\r\n250-ENHANCEDSTATUSCODES\r\n250-CHUNKING\r\n" + more)
+		if _, inside := conn.(*tls.Conn); inside {
+			t.say("250 AUTH PLAIN")
+		} else {
+			t.say("250 STARTTLS")
+		}
 	case "AUTH":
 		t.signed = true
 		t.say("235 2.7.0 ok")
