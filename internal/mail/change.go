@@ -42,6 +42,9 @@ func (s *Service) settle(tx *store.Tx, by actor.Actor, c Change) (Draft, record.
 		return Draft{}, record.Row{}, err
 	}
 	was, exists, err := s.find(tx, false)
+	if err == nil && !exists {
+		err = s.mayBegin(tx, "")
+	}
 	if err != nil {
 		return Draft{}, was, err
 	}

@@ -204,7 +204,7 @@ func (s *Service) store(tx *store.Tx, by actor.Actor, d Draft, was record.Row, t
 	next := record.Row{Profile: d.Profile, Sealed: was.Sealed}
 	if was.ID == "" {
 		next.ID, next.Slot = store.NewID(), s.slot
-		if err := s.mayBegin(tx); err != nil {
+		if err := s.mayBegin(tx, tx.ForShare()); err != nil {
 			return Profile{}, err
 		}
 		next.State, next.Since = Working, now
@@ -359,12 +359,13 @@ func (s *Service) accountName(tx *store.Tx, id string) (string, error) {
 	return name, err
 }
 
-// mayBegin refuses a second server where there is no first one.
-func (s *Service) mayBegin(tx *store.Tx) error {
+// mayBegin refuses a second server where there is no first one. Words are as in
+// [record.Find].
+func (s *Service) mayBegin(tx *store.Tx, words string) error {
 	if s.slot == Main {
 		return nil
 	}
-	if _, ok, err := record.Find(tx, Main, tx.ForShare()); ok || err != nil {
+	if _, ok, err := record.Find(tx, Main, words); ok || err != nil {
 		return err
 	}
 	return fault.Conflict("Set up the first mail server before a second one.")

@@ -28,6 +28,7 @@ import (
 	"github.com/sealpost/sealpost/internal/mail/capture"
 	"github.com/sealpost/sealpost/internal/mail/diagnose"
 	"github.com/sealpost/sealpost/internal/mail/dkim"
+	"github.com/sealpost/sealpost/internal/mail/domain"
 	"github.com/sealpost/sealpost/internal/mail/domain/domaintest"
 	"github.com/sealpost/sealpost/internal/mail/letter"
 	"github.com/sealpost/sealpost/internal/mail/oauth"
@@ -62,10 +63,12 @@ type rig struct {
 	box     *outbox.Outbox
 	audit   *audit.Log
 	dkim    *dkim.Service
-	dns     *domaintest.Server
-	site    *web.Site
-	srv     *httptest.Server
-	log     *bytes.Buffer
+	// dns is asked through resolver.
+	dns      *domaintest.Server
+	resolver *domain.Resolver
+	site     *web.Site
+	srv      *httptest.Server
+	log      *bytes.Buffer
 	// entra is where tokens come from.
 	entra *authority
 }
@@ -109,13 +112,13 @@ func empty(t *testing.T, db *store.DB, clock *storetest.Clock) *rig {
 	r.must(err)
 	r.users.Holdings = r.vault
 	r.capture = capture.New(capture.Config{DB: db, Keys: keys, Audit: r.audit, Log: quiet})
-	doctor, err := diagnose.New(diagnose.Config{Mail: r.mail, Letters: letters, DB: db, Now: clock.Now, Note: r.noteTest})
+	r.buildDKIM(keys, c.Prove)
+	doctor, err := diagnose.New(diagnose.Config{Mail: r.mail, Letters: letters, DB: db, Now: clock.Now, Note: r.noteTest, DNS: r.resolver})
 	r.must(err)
 	doctor2, err := diagnose.New(diagnose.Config{Mail: r.second, Letters: letters, DB: db, Now: clock.Now, Note: r.noteTest})
 	r.must(err)
 	r.bounces, err = bounce.New(bounce.Config{DB: db, Keys: keys, Audit: r.audit, Outbox: r.box, Secrets: c.Secrets, Prove: c.Prove, Now: clock.Now, Log: quiet})
 	r.must(err)
-	r.buildDKIM(keys, c.Prove)
 	r.site, err = web.New(web.Config{
 		Users: r.users, Vault: r.vault, Capture: r.capture, Mail: r.mail, Doctor: doctor, Second: r.second, SecondDoctor: doctor2, Servers: r.servers, Bounces: r.bounces, DKIM: r.dkim, Outbox: r.box, Audit: r.audit, DB: db, Letters: letters,
 		Log: slog.New(slog.NewTextHandler(r.log, nil)), Now: clock.Now, Version: "test",

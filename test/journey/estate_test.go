@@ -166,8 +166,10 @@ func actionIn(t *testing.T, page, before, after string) string {
 // at writes a route's path with the thing of the estate that belongs into it.
 func (e *estate) at(t *testing.T, route string) string {
 	t.Helper()
-	if rest, ok := strings.CutPrefix(route, "/admin/settings/mail/sign-in/{id}"); ok {
-		return e.leaves(t) + rest
+	for _, settings := range []string{"/admin/settings/mail", "/admin/settings/mail/second"} {
+		if rest, ok := strings.CutPrefix(route, settings+"/sign-in/{id}"); ok {
+			return e.leaves(t, settings) + rest
+		}
 	}
 	for prefix, thing := range map[string]string{
 		"/users/{id}": "victim", "/resources/{id}": "resource", "/accounts/{id}": "account", "/audit/{seq}": "audit",
@@ -188,10 +190,10 @@ func (e *estate) at(t *testing.T, route string) string {
 
 // leaves begins a sign-in at Microsoft and returns the page that leads there. Its
 // secret has ended, so that the page says so and stays.
-func (e *estate) leaves(t *testing.T) string {
+func (e *estate) leaves(t *testing.T, settings string) string {
 	t.Helper()
 	e.secrets["the client secret"] = "canary-client-Secret~8-otter"
-	a := e.people["grace"].post("/admin/settings/mail/sign-in", url.Values{
+	a := e.people["grace"].post(settings+"/sign-in", url.Values{
 		"kind": {"microsoft"}, "host": {"smtp.office365.com"}, "port": {"587"}, "sender_address": {"vault@example.org"}, "access_url": {e.URL()}, "origin": {e.URL()},
 		"tenant": {"11111111-2222-3333-4444-555555555555"}, "client_id": {"aaaaaaaa-2222-3333-4444-555555555555"}, "client_secret_action": {"replace"},
 		"client_secret": {e.secrets["the client secret"]}, "secret_ends": {"2020-01-31"}, "cloud": {"global"}, "grant": {"consent"}, "client_auth": {"secret"},

@@ -15,7 +15,8 @@ const maxWeight = 150_000
 // notPages are routes that answer a script or with a file, which nobody looks
 // at.
 var notPages = []string{
-	"/admin/settings/mail/state", "/admin/settings/mail/accounts", "/admin/mail/journal/rows",
+	"/admin/settings/mail/state", "/admin/settings/mail/accounts", "/admin/settings/mail/second/state", "/admin/settings/mail/second/accounts",
+	"/admin/mail/journal/rows",
 	"/admin/mail/journal/{id}/now", "/admin/mail/capture/rows", "/admin/mail/capture/{id}/html",
 	"/admin/mail/capture/{id}/download", "/audit/export.csv", "/logo",
 }
@@ -34,7 +35,10 @@ var more = map[string][]string{
 
 // unmet are pages that say why nothing can be done, to who comes in another
 // browser than the one in which it was begun.
-var unmet = []string{"/admin/settings/mail/sign-in/{id}", "/admin/settings/mail/sign-in/{id}/decide", "/oauth/mail/callback", "/pmpredirect/AzureOAuth"}
+var unmet = []string{
+	"/admin/settings/mail/sign-in/{id}", "/admin/settings/mail/sign-in/{id}/decide", "/admin/settings/mail/second/sign-in/{id}",
+	"/admin/settings/mail/second/sign-in/{id}/decide", "/oauth/mail/callback", "/pmpredirect/AzureOAuth",
+}
 
 // everyPage opens every page there is, as somebody who may, in both themes and
 // on a telephone: axe-core finds nothing, nothing scrolls sideways, the console

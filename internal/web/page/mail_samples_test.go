@@ -78,7 +78,21 @@ func mailSamples() []page.Page {
 	for i := range 14 {
 		days = append(days, page.ChartDay{Start: noon.AddDate(0, 0, i-13), Accepted: i * 3, Delayed: i % 3, Failed: i % 5})
 	}
+	first := page.MailState{
+		At: "/admin/settings/mail", Name: "First server", Tone: "bad", Title: "Paused", Text: "It refuses the sign-in.", Since: noon, Server: "mail.example.org:587",
+		Cover: "Its letters leave through the second server until it works again.", Covered: true, LastAccepted: noon,
+	}
+	second := page.MailState{At: "/admin/settings/mail/second", Name: "Second server", Tone: "good", Title: "Delivering", Cover: "The first server takes its letters over", CoverAt: noon}
 	return []page.Page{
+		&page.MailServers{Base: base("Which server letters leave through"), At: "/admin/settings/mail/servers", Servers: []page.MailState{{Tone: "note", Title: "No mail server"}}, Most: 200},
+		&page.MailServers{
+			Base: wrong(base("Which server letters leave through"), "routes", "fallback"), At: "/admin/settings/mail/servers", Two: true, Servers: []page.MailState{first, second},
+			Revision: 3, Fallback: "15m", Routes: "example.org", HasRoutes: 1, Most: 200, Ask: "exchange",
+		},
+		&page.MailSettings{
+			Base: base("Second mail server"), At: "/admin/settings/mail/second", Second: true, Two: true, Set: true, Ask: "remove", State: second,
+			Form: page.MailForm{At: "/admin/settings/mail/second", Kind: "smtp", Security: "starttls", AccessURL: "https://vault.example.org"},
+		},
 		&page.MailSettings{Base: base("Mail Server Settings"), Form: page.MailForm{Kind: "smtp", Security: "starttls"}, Test: page.MailTest{To: "ana@example.org"}, State: page.MailState{Tone: "note", Title: "No mail server"}},
 		&page.MailSettings{
 			Base: wrong(base("Mail Server Settings"), "host", "password", "account", "auth", "test_to", "own_password"), Set: true, Ask: "stop", Form: form, Test: test, State: bad,
