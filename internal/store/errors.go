@@ -126,6 +126,7 @@ const (
 	stateForeignKey    = "23503"
 	stateUnique        = "23505"
 	stateCheck         = "23514"
+	stateIdle          = "25P03"
 	stateSerialization = "40001"
 	stateDeadlock      = "40P01"
 	stateDiskFull      = "53100"
@@ -155,7 +156,7 @@ func translatePostgres(pg *pgconn.PgError, err error) error {
 		return overtaken.Because(err)
 	case stateDiskFull:
 		return noSpace.Because(err)
-	case stateTooMany, stateShutdown, stateCrash, stateStarting:
+	case stateTooMany, stateShutdown, stateCrash, stateStarting, stateIdle:
 		return unreachable.Because(err)
 	}
 	if strings.HasPrefix(pg.Code, "08") {

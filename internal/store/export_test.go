@@ -1,6 +1,9 @@
 package store
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // VersionServes reports whether a release of SQLite is taken.
 func VersionServes(version string) bool { return versionServes(version) }
@@ -35,3 +38,7 @@ func (db *DB) AskReader(ctx context.Context, query string) (answer string, err e
 
 // Translate returns what a caller gets for a driver's error.
 func Translate(err error) error { return translate(err) }
+
+// SetIdleLimit changes how long a transaction that changes something may be
+// silent. Call it before the first one.
+func (db *DB) SetIdleLimit(d time.Duration) { db.beginUpdate = beginUpdate(d) }

@@ -23,19 +23,9 @@ const versionTable = "schema_version"
 // migrate brings the schema up to date. The caller makes sure that nobody
 // else does so at the same time.
 func migrate(ctx context.Context, engine Engine, db *sql.DB) error {
-	dialect := goose.DialectSQLite3
-	if engine == Postgres {
-		dialect = goose.DialectPostgres
-	}
-	files, err := fs.Sub(migrations, "migrations/"+string(engine))
+	provider, err := provide(engine, db)
 	if err != nil {
-		return fmt.Errorf("store: reading the migrations: %w", err)
-	}
-	provider, err := goose.NewProvider(dialect, db, files,
-		goose.WithTableName(versionTable), goose.WithDisableGlobalRegistry(true),
-		goose.WithSlog(slog.New(slog.DiscardHandler)))
-	if err != nil {
-		return fmt.Errorf("store: reading the migrations: %w", err)
+		return err
 	}
 	have, err := provider.GetDBVersion(ctx)
 	if err != nil {
@@ -54,4 +44,23 @@ func migrate(ctx context.Context, engine Engine, db *sql.DB) error {
 		return fmt.Errorf("store: migrating: %w", err)
 	}
 	return nil
+}
+
+// provide returns what runs the migrations of an engine.
+func provide(engine Engine, db *sql.DB) (*goose.Provider, error) {
+	dialect := goose.DialectSQLite3
+	if engine == Postgres {
+		dialect = goose.DialectPostgres
+	}
+	files, err := fs.Sub(migrations, "migrations/"+string(engine))
+	if err != nil {
+		return nil, fmt.Errorf("store: reading the migrations: %w", err)
+	}
+	provider, err := goose.NewProvider(dialect, db, files,
+		goose.WithTableName(versionTable), goose.WithDisableGlobalRegistry(true),
+		goose.WithSlog(slog.New(slog.DiscardHandler)))
+	if err != nil {
+		return nil, fmt.Errorf("store: reading the migrations: %w", err)
+	}
+	return provider, nil
 }

@@ -29,6 +29,10 @@ const (
 	updateTries = 12
 	// commitWait bounds how long the answer to a COMMIT may take.
 	commitWait = 30 * time.Second
+	// idleLimit is how long a node may leave a transaction that changes something
+	// without a word. One that hangs, or whose machine was halted, would else keep
+	// others from the rows that it has locked for as long as that lasts.
+	idleLimit = 15 * time.Second
 )
 
 func openPostgres(ctx context.Context, c Config) (*DB, error) {
@@ -45,7 +49,7 @@ func openPostgres(ctx context.Context, c Config) (*DB, error) {
 	pool.SetMaxIdleConns(poolSize)
 	pool.SetConnMaxIdleTime(5 * time.Minute)
 	pool.SetConnMaxLifetime(time.Hour)
-	db := &DB{engine: Postgres, now: c.Now, log: c.Log, pool: pool}
+	db := &DB{engine: Postgres, now: c.Now, log: c.Log, pool: pool, beginUpdate: beginUpdate(idleLimit)}
 	if err := db.startPostgres(ctx); err != nil {
 		_ = pool.Close()
 		return nil, err
@@ -113,10 +117,16 @@ func lostRace(err error) bool {
 	return errors.As(err, &pg) && (pg.Code == stateSerialization || pg.Code == stateDeadlock)
 }
 
+// beginUpdate begins a transaction that PostgreSQL ends when nothing is said in
+// it for so long. Both are one message, and one trip.
+func beginUpdate(idle time.Duration) string {
+	return fmt.Sprintf("BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL idle_in_transaction_session_timeout = %d", idle.Milliseconds())
+}
+
 // tryPostgres runs f once. again tells that nothing was stored and that
 // another run may succeed.
 func (db *DB) tryPostgres(ctx context.Context, f func(*Tx) error) (again bool, err error) {
-	conn, err := db.begin(ctx, "BEGIN ISOLATION LEVEL READ COMMITTED")
+	conn, err := db.begin(ctx, db.beginUpdate)
 	if err != nil {
 		return false, err
 	}
@@ -162,6 +172,9 @@ func commitPostgres(ctx context.Context, conn *sql.Conn) error {
 // endsSession reports whether the server closed the session rather than
 // answered the statement, so that the answer says nothing about the commit.
 func endsSession(e *pgconn.PgError) bool {
+	if e.Code == stateIdle {
+		return false // it was said, and all was undone, before the commit came
+	}
 	return e.Code == stateShutdown || e.Code == stateCrash || e.Severity == "FATAL" || e.Severity == "PANIC"
 }
 

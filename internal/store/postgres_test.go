@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/sealpost/sealpost/internal/fault"
 	"github.com/sealpost/sealpost/internal/secret"
@@ -213,5 +214,36 @@ func TestADatabaseThatKnowsNoCaseIsRefused(t *testing.T) {
 	_, err = store.Open(t.Context(), store.Config{URL: secret.New(u.String())})
 	if !fault.Is(err, fault.KindUnavailable) || !strings.Contains(fault.Sentence(err), "LC_CTYPE") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// A node that was halted in the middle of a change gives the rows up that it had
+// locked, and hears of it when it goes on.
+func TestASilentTransactionEnds(t *testing.T) {
+	t.Parallel()
+	c := storetest.Config(t, store.Postgres, nil)
+	halted, other := storetest.OpenConfig(t, c), storetest.OpenConfig(t, c)
+	update(t, halted, `CREATE TABLE thing (id BIGINT NOT NULL, name TEXT NOT NULL)`, `INSERT INTO thing (id, name) VALUES (1, 'x')`)
+	halted.SetIdleLimit(200 * time.Millisecond)
+	err := halted.Update(t.Context(), func(tx *store.Tx) error {
+		if _, err := tx.Exec(`UPDATE thing SET name = 'halted' WHERE id = 1`); err != nil {
+			return err
+		}
+		// It waits for the row, and gets it though the first one says nothing.
+		update(t, other, `UPDATE thing SET name = 'other' WHERE id = 1`)
+		return nil
+	})
+	if !fault.Is(err, fault.KindUnavailable) || errors.Is(err, store.ErrUnknownOutcome) {
+		t.Errorf("the one that was halted heard %v", err)
+	}
+	err = other.View(t.Context(), func(tx *store.Tx) error {
+		name, err := store.One(tx, scanText, `SELECT name FROM thing WHERE id = 1`)
+		if name != "other" {
+			t.Errorf("the row says %q", name)
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
 	}
 }

@@ -43,7 +43,10 @@ type DB struct {
 	now    func() time.Time // nil: ask PostgreSQL
 	log    *slog.Logger
 
-	pool    *sql.DB  // PostgreSQL only
+	pool *sql.DB // PostgreSQL only
+	// beginUpdate begins a transaction on PostgreSQL that may change something.
+	beginUpdate string
+
 	readers *readers // SQLite only
 	writer  *writer  // SQLite only
 	lock    *FileLock
