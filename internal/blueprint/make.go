@@ -10,6 +10,7 @@ import (
 	"github.com/sealpost/sealpost/internal/identity"
 	"github.com/sealpost/sealpost/internal/mail"
 	"github.com/sealpost/sealpost/internal/mail/letter"
+	"github.com/sealpost/sealpost/internal/mail/outbox"
 	"github.com/sealpost/sealpost/internal/mail/servers"
 	"github.com/sealpost/sealpost/internal/secret"
 	"github.com/sealpost/sealpost/internal/vault"
@@ -23,6 +24,7 @@ type Services struct {
 	// Second is the mail server beside the first, Servers both of them.
 	Second  *mail.Service
 	Servers *servers.Service
+	Outbox  *outbox.Outbox
 }
 
 // maker compares a file with what is there, part by part. What is wrong with
@@ -41,7 +43,7 @@ type maker struct {
 // Make compares a file with what is there and returns the steps that make it
 // so: the Access URL first, since every link starts with it, then users, their
 // resources and accounts, and last the mail server, which may sign in with one
-// of those. secrets holds what the file's references point to. Make changes
+// of those, and how letters are delivered. secrets holds what the file's references point to. Make changes
 // nothing; faults name the key and its line. It is for who runs the machine:
 // it compares passwords.
 func Make(ctx context.Context, services Services, by actor.Actor, spec Spec, secrets map[Ref][]byte) (*Plan, error) {
@@ -52,7 +54,7 @@ func Make(ctx context.Context, services Services, by actor.Actor, spec Spec, sec
 		Services: services, by: by, spec: spec, secrets: secrets, people: map[string]identity.User{},
 		plan: &Plan{users: map[string]string{}, resources: map[string]string{}, accounts: map[string]string{}},
 	}
-	for _, part := range []func(context.Context) error{m.site, m.users, m.things, m.server} {
+	for _, part := range []func(context.Context) error{m.site, m.users, m.things, m.server, m.delivery} {
 		if err := part(ctx); err != nil {
 			return nil, err
 		}

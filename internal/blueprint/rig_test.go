@@ -69,6 +69,7 @@ func each(t *testing.T, f func(r *rig)) {
 		var vaultLater late
 		r.audit = audit.New(audit.Config{DB: db, Keys: keys, Log: quiet})
 		r.box = outbox.New(outbox.Config{DB: db, Keys: keys, Letters: letters, Audit: r.audit, Route: servers.Route})
+		r.Outbox = r.box
 		authorities, err := oauth.NewAuthorities(nil)
 		r.must(err)
 		table, err := verdict.New()

@@ -31,7 +31,7 @@ func (s side) key(name string) string { return s.at + "." + name }
 // server compares the mail servers, and which of them letters leave through.
 func (m *maker) server(ctx context.Context) error {
 	spec := m.spec.Mail
-	if spec == nil {
+	if spec == nil || !spec.describesServer() {
 		return nil
 	}
 	if err := m.oneServer(ctx, side{at: mailKey, what: "mail server", mail: m.Mail, spec: spec}); err != nil {

@@ -77,6 +77,9 @@ type Mail struct {
 	Second   *Mail    `yaml:"second"`
 	Fallback string   `yaml:"fallback"`
 	Routes   []string `yaml:"routes"`
+	// Delivery is how long letters are tried and remembered. It may stand alone:
+	// then the mail servers stay as they are.
+	Delivery *Delivery `yaml:"delivery"`
 }
 
 // Timeouts bound the parts of a connection to the mail server; what is left out
@@ -249,12 +252,15 @@ func yamlSentence(err error) string {
 func (s Spec) check() error {
 	var c fault.Check
 	c.That(s.Version == 1, "version", `Start the file with "version: 1".`)
-	if m := s.Mail; m != nil {
+	if m := s.Mail; m != nil && m.Delivery != nil {
+		m.Delivery.check(&c)
+	}
+	if m := s.Mail; m != nil && m.describesServer() {
 		m.check(&c)
 		_, known := servers.RuleOf(m.Fallback)
 		c.That(m.Fallback == "" || known, "mail.fallback", `Write "never", "at_once", "5m", "15m" or "60m".`)
 		if two := m.Second; two != nil {
-			c.That(two.Second == nil && two.Fallback == "" && two.Routes == nil, "mail.second", "There are two mail servers at most; fallback and routes stand under mail itself.")
+			c.That(two.Second == nil && two.Fallback == "" && two.Routes == nil && two.Delivery == nil, "mail.second", "There are two mail servers at most; fallback, routes and delivery stand under mail itself.")
 			var sub fault.Check
 			two.check(&sub)
 			for _, f := range fault.Fields(sub.Err()) {
