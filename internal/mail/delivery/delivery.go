@@ -122,6 +122,7 @@ type Engine struct {
 	crowd    crowd
 	keeper   *keeper
 	recorder *recorder
+	habit    habit
 	// active is the profile that was found last while letters leave.
 	active atomic.Pointer[active]
 

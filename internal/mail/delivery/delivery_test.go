@@ -256,8 +256,9 @@ func TestOneLetterOpensOneConnectionAndLeavesItForTheNext(t *testing.T) {
 	})
 }
 
-func TestNoMoreThanTwoConnections(t *testing.T) {
+func TestNoMoreConnectionsThanAreAllowed(t *testing.T) {
 	each(t, func(r *rig) {
+		r.save(func(c *mail.Change) { c.Pace.Connections = 2 })
 		var mu sync.Mutex
 		busy, most := 0, 0
 		r.server(func(a smtptest.Asked) string {

@@ -49,8 +49,8 @@ func (e *Engine) renew(ctx context.Context) {
 	began := time.Now()
 	claims, places := e.keeper.all()
 	// Those that are done with are not touched by this.
-	if err := e.outbox.Renew(ctx, claims, e.lease); err == nil {
-		e.keeper.renewed(claims, began)
+	if held, err := e.outbox.Renew(ctx, claims, e.lease); err == nil {
+		e.keeper.renewed(claims, held, began)
 	} else if ctx.Err() == nil {
 		e.log.Warn("the leases of letters could not be renewed", "err", err)
 	}
@@ -119,13 +119,24 @@ func (k *keeper) all() ([]outbox.Claim, map[*lane]pace.Slot) {
 	return claims, places
 }
 
-func (k *keeper) renewed(claims []outbox.Claim, since time.Time) {
+// renewed notes whose leases were renewed at a time. Of the other claims nothing
+// further may begin.
+func (k *keeper) renewed(claims []outbox.Claim, ids []string, since time.Time) {
+	still := make(map[string]bool, len(ids))
+	for _, id := range ids {
+		still[id] = true
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for _, c := range claims {
-		if h, ok := k.held[c.ID]; ok && h.claim.Attempt == c.Attempt {
-			k.held[c.ID] = hold{h.lane, h.claim, since}
+		h, ok := k.held[c.ID]
+		if !ok || h.claim.Attempt != c.Attempt {
+			continue
 		}
+		if h.since = since; !still[c.ID] {
+			h.since = time.Time{}
+		}
+		k.held[c.ID] = h
 	}
 }
 

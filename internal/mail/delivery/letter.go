@@ -140,6 +140,7 @@ func (tr *trip) refused(c outbox.Claim, r smtp.Result) (goOn bool, err error) {
 	e, failure := l.engine, r.Err
 	tr.mu.Lock()
 	first := tr.broke == nil
+	turnedAway := tr.broke != nil && tr.broke.Code == goingAway
 	tr.mu.Unlock()
 	// What ends a connection is one trouble, however many letters were on it.
 	first = first || !ends(failure)
@@ -154,6 +155,11 @@ func (tr *trip) refused(c outbox.Claim, r smtp.Result) (goOn bool, err error) {
 	case failure.Uncertain:
 		tr.count(0, 1)
 		out.State = outbox.Uncertain
+		if turnedAway && c.Tries < fewCopies {
+			// The server said that it goes before it came to this one: it is
+			// flagged, but need not wait.
+			out.RetryAt = time.Time{}
+		}
 		if c.MaybeSent && c.Tries >= fewCopies {
 			out.RetryAt = e.now().Add(max(longUncertain, v.After))
 		}

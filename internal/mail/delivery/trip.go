@@ -69,6 +69,8 @@ type trip struct {
 	broke              *smtp.Error
 	aside              []ready
 	mending, mendToken bool
+	// renewing tells that the server takes no further letter on the connection.
+	renewing bool
 	// troubled tells that something was not as it should be.
 	troubled bool
 	err      error
@@ -131,6 +133,10 @@ func (tr *trip) next() (smtp.Submission, bool) {
 	for len(tr.supply) > 0 && !tr.halted && tr.ctx.Err() == nil {
 		switch {
 		case tr.single && tr.asked > 0, tr.broke != nil, l.lostPlace.Load(), !l.engine.stillStands(tr.t), l.engine.recorder.fails():
+			return smtp.Submission{}, false
+		}
+		if most := l.engine.habit.get(l.key); most > 0 && l.letters+len(tr.flight) >= most {
+			tr.renewing = true
 			return smtp.Submission{}, false
 		}
 		r := tr.supply[0]
@@ -236,6 +242,7 @@ func (tr *trip) setAside(r ready, failure *smtp.Error) bool {
 		}
 		tr.broken(failure, true, true)
 	case after > 0 && closed && failure.Stage == smtp.StageMail && !throttles(tr.t, verdict.Verdict{Act: verdict.Retry}, failure):
+		l.engine.habit.closed(l.key, after)
 		tr.broken(failure, true, false)
 	default:
 		return false
@@ -245,6 +252,38 @@ func (tr *trip) setAside(r ready, failure *smtp.Error) bool {
 	tr.aside = append(tr.aside, r)
 	tr.begun--
 	return true
+}
+
+// habit is after how many letters a server closes a connection, as far as was
+// seen: once it did so twice after as many, a lane does it before. Letters behind
+// the one that is turned away would else be uncertain.
+type habit struct {
+	mu sync.Mutex
+	// key is what connections were made with.
+	key        string
+	last, most int
+}
+
+func (h *habit) get(key string) int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.key != key {
+		return 0
+	}
+	return h.most
+}
+
+// closed notes that a connection was closed after n letters.
+func (h *habit) closed(key string, n int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case h.key != key:
+		h.key, h.last, h.most = key, n, 0
+	case h.last == n || n < h.most:
+		h.most = n
+	}
+	h.last = n
 }
 
 // ends tells that a failure was the end of its connection.
@@ -275,12 +314,15 @@ func (tr *trip) mend(send context.Context) (ok bool, err error) {
 	tr.supply = append(tr.aside, tr.supply...)
 	tr.aside = nil
 	mending, token, broke := tr.mending, tr.mendToken, tr.broke != nil
-	tr.mending, tr.mendToken, tr.broke = false, false, nil
+	renewing := tr.renewing
+	tr.mending, tr.mendToken, tr.broke, tr.renewing = false, false, nil, false
 	halted := tr.halted
 	tr.mu.Unlock()
 	switch {
 	case halted || send.Err() != nil || tr.ctx.Err() != nil:
 		return false, nil
+	case renewing && !broke:
+		// Nothing is in flight.
 	case !broke:
 		return l.conn != nil && l.conn.Usable(), nil
 	case !mending:
@@ -311,12 +353,12 @@ func (tr *trip) run(send context.Context) error {
 		_ = l.conn.Send(send, tr.next, tr.done)
 		l.busy += time.Since(began)
 		tr.mu.Lock()
-		moved := tr.asked > 0
+		moved, renewed := tr.asked > 0, tr.renewing
 		tr.mu.Unlock()
 		if ok, err := tr.mend(send); err != nil || !ok {
 			return err
 		}
-		if !moved {
+		if !moved && !renewed {
 			return nil
 		}
 	}

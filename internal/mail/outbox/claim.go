@@ -197,12 +197,14 @@ func dueQuery(tx *store.Tx, routes []Slot, n int) string {
 	return pick + pick + strings.Join(arms, `) AS own UNION ALL `+pick) + `) AS covered) AS both_routes` + order + limit
 }
 
-// Renew extends the leases of claims that are still in work.
-func (o *Outbox) Renew(ctx context.Context, claims []Claim, lease time.Duration) error {
+// Renew extends the leases of claims that are still in work, and returns the ids
+// of their letters: the others are done with, or somebody else's.
+func (o *Outbox) Renew(ctx context.Context, claims []Claim, lease time.Duration) (held []string, err error) {
 	if len(claims) == 0 {
-		return nil
+		return nil, nil
 	}
-	return o.db.Update(ctx, func(tx *store.Tx) error {
+	err = o.db.Update(ctx, func(tx *store.Tx) error {
+		held = nil
 		until := store.Micros(tx.Now().Add(lease))
 		for rest := claims; len(rest) > 0; {
 			some := fill(rest[:min(len(rest), MostOutcomes)])
@@ -211,14 +213,17 @@ func (o *Outbox) Renew(ctx context.Context, claims []Claim, lease time.Duration)
 			for _, c := range some {
 				args = append(args, c.ID, c.Attempt)
 			}
-			_, err := tx.Exec(`UPDATE outbox_letter SET lease_until = $1 FROM (`+valuesOf(tx, 2, len(some), asText, asNumber)+`) AS v
-				WHERE id = v.column1 AND attempt = v.column2 AND state = 'sending'`, args...)
+			ids, err := store.All(tx, func(r store.Row) (id string, err error) { return id, r.Scan(&id) },
+				`UPDATE outbox_letter SET lease_until = $1 FROM (`+valuesOf(tx, 2, len(some), asText, asNumber)+`) AS v
+				WHERE id = v.column1 AND attempt = v.column2 AND state = 'sending' RETURNING id`, args...)
 			if err != nil {
 				return err
 			}
+			held = append(held, ids...)
 		}
 		return nil
 	})
+	return held, err
 }
 
 // ExpireAtOnce is how many letters one call of Expire ends at most.

@@ -194,7 +194,8 @@ func (p Profile) WantsSignIn() bool {
 // one of Google Workspace 2,000 recipients a day and its relay 10,000. Servers
 // of theirs that are no mailboxes have other limits, far beyond what Sealpost
 // sends: connectors, the way to the organisation's own recipients, and High
-// Volume Email.
+// Volume Email. A server of which nothing is known gets 4 connections at most,
+// where letters keep so many busy and it takes them.
 func (p Profile) Limits() pace.Limits {
 	l := pace.Limits{Connections: 2}
 	host := strings.ToLower(p.Host)
@@ -207,6 +208,8 @@ func (p Profile) Limits() pace.Limits {
 		l.PerDay = 10000
 	case p.Kind == KindSMTP && (host == "smtp.gmail.com" || p.Auth == AuthOAuth && p.OAuth.Provider == oauth.Google):
 		l.PerDay = 2000
+	case p.Kind == KindSMTP && verdict.Provider(p.Host) == "":
+		l.Connections = 4
 	}
 	if p.Pace.Connections > 0 {
 		l.Connections = p.Pace.Connections

@@ -34,7 +34,7 @@ func TestLettersLeaveAsFastAsTheProviderAllows(t *testing.T) {
 		{"Google's relay with a token", profile.Profile{Kind: profile.KindSMTP, Host: "smtp-relay.gmail.com", Auth: profile.AuthOAuth, OAuth: profile.OAuth{Settings: oauth.Settings{Provider: oauth.Google}}}, pace.Limits{Connections: 2, PerDay: 10000}},
 		{"Google", profile.Profile{Kind: profile.KindSMTP, Host: "smtp.gmail.com"}, pace.Limits{Connections: 2, PerDay: 2000}},
 		{"Google by its tokens", profile.Profile{Kind: profile.KindSMTP, Host: "any.example", Auth: profile.AuthOAuth, OAuth: profile.OAuth{Settings: oauth.Settings{Provider: oauth.Google}}}, pace.Limits{Connections: 2, PerDay: 2000}},
-		{"a relay", profile.Profile{Kind: profile.KindSMTP, Host: "mail.example.org"}, pace.Limits{Connections: 2}},
+		{"a relay", profile.Profile{Kind: profile.KindSMTP, Host: "mail.example.org"}, pace.Limits{Connections: 4}},
 		{"the capture mailbox", profile.Profile{Kind: profile.KindCapture}, pace.Limits{}},
 		{"as typed", profile.Profile{Kind: profile.KindMicrosoft, Pace: pace.Limits{Connections: 1, PerMinute: 10, PerDay: 500}}, pace.Limits{Connections: 1, PerMinute: 10, PerDay: 500}},
 	} {
