@@ -24,6 +24,7 @@ func (r *rig) buildDKIM(keys *keyring.Keyring, prove func(actor.Actor) error) {
 	r.dns = domaintest.Start(r.t, nil)
 	resolver, err := domain.New(domain.Config{Server: r.dns.Addr(), Wait: 200 * time.Millisecond})
 	r.must(err)
+	r.resolver = resolver
 	r.dkim = dkim.NewService(dkim.Config{
 		DB: r.db, Keys: keys, Audit: r.audit, DNS: resolver, Prove: prove, Log: nil,
 		Sender: func(ctx context.Context, slot dkim.Slot) (string, error) {

@@ -53,6 +53,7 @@ func TestAPersonAtABrowser(t *testing.T) {
 		{"is asked for a bound password at once", asksForABoundPassword},
 		{"brings the certificate of an authority", bringsAnAuthority},
 		{"cancels a test", cancelsATest},
+		{"sees what receivers will see", seesWhatReceiversSee},
 		{"finds an account while typing", findsAnAccount},
 		{"signs in at Microsoft", signsInAtMicrosoft},
 		{"moves a password to OAuth 2.0", movesToOAuth},

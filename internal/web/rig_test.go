@@ -117,7 +117,7 @@ func empty(t *testing.T, db *store.DB, clock *storetest.Clock) *rig {
 	r.must(err)
 	doctor2, err := diagnose.New(diagnose.Config{Mail: r.second, Letters: letters, DB: db, Now: clock.Now, Note: r.noteTest})
 	r.must(err)
-	r.bounces, err = bounce.New(bounce.Config{DB: db, Keys: keys, Audit: r.audit, Outbox: r.box, Secrets: c.Secrets, Prove: c.Prove, Now: clock.Now, Log: quiet})
+	r.bounces, err = bounce.New(bounce.Config{DB: db, Keys: keys, Audit: r.audit, Outbox: r.box, Secrets: c.Secrets, Prove: c.Prove, Log: quiet})
 	r.must(err)
 	r.site, err = web.New(web.Config{
 		Users: r.users, Vault: r.vault, Capture: r.capture, Mail: r.mail, Doctor: doctor, Second: r.second, SecondDoctor: doctor2, Servers: r.servers, Bounces: r.bounces, DKIM: r.dkim, Outbox: r.box, Audit: r.audit, DB: db, Letters: letters,

@@ -201,7 +201,8 @@ func (z *zone) card() Step {
 		s.State, s.Detail = Warn, said+"cannot be told from here."
 		s.Advice = "Open the test mail where it arrived and read its header Authentication-Results."
 		if z.spf == unknown && z.dkim == unknown && z.noDMARC != nil && !errors.Is(z.noDMARC, domain.ErrUnsure) {
-			s.State = OK // nobody asks for more
+			// Nobody asks for more.
+			s.State, s.Detail, s.Advice = OK, s.Detail+" The header Authentication-Results of the test mail tells it where that arrived.", ""
 		}
 	}
 	return s

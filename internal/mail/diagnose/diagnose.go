@@ -128,6 +128,9 @@ type Config struct {
 	DB      *store.DB
 	// Resolve looks a name up; nil means the system's resolver.
 	Resolve func(ctx context.Context, host string) ([]string, error)
+	// Proxy names the proxy that a host's name is given to, which then looks it
+	// up; "" for none, and nil for none ever.
+	Proxy func(host string) string
 	// Random is the source of Message-IDs; nil means crypto/rand.
 	Random io.Reader
 	// Now is the clock; nil means time.Now.
@@ -172,6 +175,7 @@ type Doctor struct {
 	letters *letter.Catalogue
 	db      *store.DB
 	resolve func(ctx context.Context, host string) ([]string, error)
+	proxy   func(host string) string
 	random  io.Reader
 	now     func() time.Time
 	limit   time.Duration
@@ -191,6 +195,9 @@ func New(c Config) (*Doctor, error) {
 		return nil, err
 	}
 	d := &Doctor{mail: c.Mail, letters: c.Letters, db: c.DB, resolve: c.Resolve, random: c.Random, now: c.Now, limit: c.Limit, note: c.Note, table: table}
+	if d.proxy = c.Proxy; d.proxy == nil {
+		d.proxy = func(string) string { return "" }
+	}
 	if d.resolve == nil {
 		d.resolve = net.DefaultResolver.LookupHost
 	}
@@ -461,6 +468,10 @@ func (t *test) lookUp(ctx context.Context) bool {
 	began := time.Now()
 	if _, err := netip.ParseAddr(t.host); err == nil {
 		t.end(Step{Key: StepResolve, State: Skipped, Detail: "The server is given by its address."})
+		return true
+	}
+	if proxy := t.doctor.proxy(t.host); proxy != "" {
+		t.end(Step{Key: StepResolve, State: Skipped, Detail: "The proxy " + proxy + " looks the server's name up."})
 		return true
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)

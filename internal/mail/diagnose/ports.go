@@ -51,7 +51,7 @@ func (t *test) lookAtPorts(ctx context.Context) (string, []Step) {
 		all.Go(func() { steps[i] = t.port(ctx, dial, port) })
 	}
 	all.Wait()
-	return portSummary(steps), steps
+	return t.portSummary(steps), steps
 }
 
 func portKey(port int) string { return "port_" + strconv.Itoa(port) }
@@ -62,7 +62,7 @@ func portTitle(port int) string {
 }
 
 // portSummary names the ports that are open.
-func portSummary(all []Step) string {
+func (t *test) portSummary(all []Step) string {
 	var open []string
 	for i, s := range all {
 		if s.State == OK {
@@ -71,7 +71,7 @@ func portSummary(all []Step) string {
 	}
 	switch len(open) {
 	case 0:
-		return "None of the usual ports of mail servers can be reached."
+		return fmt.Sprintf("Port %d is under test; none of the usual ones can be reached.", t.draft.Profile.Port)
 	case 1:
 		return "Of the usual ports of mail servers, " + open[0] + " can be reached."
 	}

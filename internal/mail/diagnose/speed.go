@@ -150,6 +150,10 @@ func (t *test) shakes(ctx context.Context, least, most uint16) bool {
 // takes them in chunks; see package smtp.
 const window = 64
 
+// plenty is the number of letters in a minute above which an estimate says
+// nothing any more.
+const plenty = 20000
+
 // throughput estimates how many letters leave in a minute, and says what keeps
 // it from being more.
 func (t *test) throughput() Step {
@@ -160,12 +164,14 @@ func (t *test) throughput() Step {
 	wire := 60 / each.Seconds() * float64(conns)
 	switch {
 	case limits.PerMinute > 0 && float64(limits.PerMinute) <= wire:
-		s.Detail = fmt.Sprintf("At most %d: that is the pace of the settings or of the provider.", limits.PerMinute)
+		s.Detail = fmt.Sprintf("At most %d letters a minute: that is the pace of the settings or of the provider.", limits.PerMinute)
+	case wire > plenty:
+		s.Detail = "More than " + round(plenty) + " letters a minute."
 	default:
-		s.Detail = fmt.Sprintf("About %s over %d %s: %s.", round(wire), conns, plural(conns, "connection", "connections"), why)
+		s.Detail = fmt.Sprintf("About %s letters a minute over %d %s: %s.", round(wire), conns, plural(conns, "connection", "connections"), why)
 	}
 	if limits.PerDay > 0 {
-		s.Detail += fmt.Sprintf(" In a day at most %d recipients.", limits.PerDay)
+		s.Detail += fmt.Sprintf(" In a day at most %s recipients.", round(float64(limits.PerDay)))
 	}
 	return s
 }
@@ -205,7 +211,11 @@ func round(n float64) string {
 		return "1"
 	}
 	unit := math.Pow(10, math.Max(0, math.Floor(math.Log10(n))-1))
-	return strconv.FormatFloat(math.Round(n/unit)*unit, 'f', 0, 64)
+	text := strconv.FormatFloat(math.Round(n/unit)*unit, 'f', 0, 64)
+	for i := len(text) - 3; i > 0; i -= 3 {
+		text = text[:i] + "," + text[i:]
+	}
+	return text
 }
 
 func plural(n int, one, many string) string {
