@@ -29,7 +29,7 @@ func (a *App) buildDNS() (err error) {
 func (a *App) newDoctor(m *mail.Service) (*diagnose.Doctor, error) {
 	c := diagnose.Config{
 		Mail: m, Letters: a.letters, DB: a.db, Resolve: a.out.Resolve, Now: a.out.Now, Note: a.noteTest,
-		Signing: a.signingOf(m.Slot()), Sign: a.signAs(m.Slot()),
+		Proxy: a.wire.Proxy, Signing: a.signingOf(m.Slot()), Sign: a.signAs(m.Slot()),
 		Envelope: func(_ context.Context, sender string) string { return a.returnOf(testLetter, sender).From },
 	}
 	// Where names of mail servers are made up, so are domains.
