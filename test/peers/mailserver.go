@@ -36,8 +36,9 @@ type MailServer struct {
 	Authority *Authority
 	// Submission wants STARTTLS and a sign-in, Implicit begins with TLS and
 	// wants a sign-in, Relay has neither TLS nor needs a sign-in, though it
-	// takes one.
-	Submission, Implicit, Relay int
+	// takes one. Guarded wants STARTTLS and a client certificate of the
+	// Authority's, and no sign-in.
+	Submission, Implicit, Relay, Guarded int
 
 	dir  string
 	pipe *os.File
@@ -121,7 +122,7 @@ func startMailServer() (*MailServer, error) {
 	if err != nil {
 		return nil, err
 	}
-	ports, err := freePorts(3)
+	ports, err := freePorts(4)
 	if err != nil {
 		return nil, err
 	}
@@ -134,7 +135,7 @@ func startMailServer() (*MailServer, error) {
 		return nil, err
 	}
 	m := &MailServer{
-		Authority: authority, Submission: ports[0], Implicit: ports[1], Relay: ports[2],
+		Authority: authority, Submission: ports[0], Implicit: ports[1], Relay: ports[2], Guarded: ports[3],
 		dir: dir, passwords: map[string]string{}, seen: map[string]bool{}, box: map[string][]arrival{},
 	}
 	if err := m.prepare(p); err != nil {
@@ -257,8 +258,9 @@ func (m *MailServer) prepare(p programs) error {
 		"postfix/master.cf": m.masterCF(),
 		"postfix/recipients": "/^refused/ 550 5.1.1 No such user here\n" +
 			"/^later/ 450 4.2.1 The mailbox is busy\n",
-		"dovecot.conf": m.dovecotConf(),
-		"chain.pem":    string(chain),
+		"dovecot.conf":  m.dovecotConf(),
+		"authority.pem": string(m.Authority.PEM()),
+		"chain.pem":     string(chain),
 	} {
 		if err := os.WriteFile(filepath.Join(m.dir, name), []byte(text), 0o644); err != nil {
 			return err
@@ -349,7 +351,7 @@ default_process_limit = 60
 
 func (m *MailServer) masterCF() string {
 	return strings.NewReplacer("$SUBMISSION", strconv.Itoa(m.Submission), "$IMPLICIT", strconv.Itoa(m.Implicit),
-		"$RELAY", strconv.Itoa(m.Relay)).Replace(`
+		"$RELAY", strconv.Itoa(m.Relay), "$GUARDED", strconv.Itoa(m.Guarded), "$DIR", m.dir).Replace(`
 127.0.0.1:$SUBMISSION inet n - n - - smtpd
   -o smtpd_tls_security_level=encrypt
   -o { smtpd_recipient_restrictions = check_recipient_access regexp:${config_directory}/recipients, permit_sasl_authenticated, reject }
@@ -358,6 +360,11 @@ func (m *MailServer) masterCF() string {
   -o { smtpd_recipient_restrictions = check_recipient_access regexp:${config_directory}/recipients, permit_sasl_authenticated, reject }
 127.0.0.1:$RELAY inet n - n - - smtpd
   -o smtpd_tls_security_level=none
+127.0.0.1:$GUARDED inet n - n - - smtpd
+  -o smtpd_tls_security_level=encrypt
+  -o smtpd_tls_req_ccert=yes
+  -o smtpd_tls_CAfile=$DIR/authority.pem
+  -o { smtpd_recipient_restrictions = check_recipient_access regexp:${config_directory}/recipients, permit_tls_all_clientcerts, reject }
 pickup unix n - n 60 1 pickup
 cleanup unix n - n - 0 cleanup
 qmgr unix n - n 300 1 qmgr

@@ -127,6 +127,8 @@ func TestRepliesOfOthers(t *testing.T) {
 		{auth, "534 5.7.9 Authentication mechanism is too weak", Pause, "stronger"},
 		{auth, "535 5.7.8 Error: authentication failed", Pause, "password"},
 		{auth, "504 5.5.4 Unrecognized authentication type", Pause, "mechanism"},
+		{smtp.StageEHLO, "421 4.7.1 mail.example.org Error: No client certificate presented", Retry, "mail.client_certificate"},
+		{smtp.StageEHLO, "421 4.7.1 mail.example.org Error: Client certificate not trusted", Retry, "mail.client_certificate"},
 		{smtp.StageEHLO, "502 5.5.2 Error: command not recognized", Pause, "inspects"},
 		{smtp.StageEHLO, "500 unknown command", Pause, "inspects"},
 		{rcpt, "550 5.1.1 <gone@example.org>: Recipient address rejected: User unknown", Fail, "e-mail address"},

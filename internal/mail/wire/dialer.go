@@ -135,6 +135,16 @@ func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.
 	return d.through(ctx, host, port)
 }
 
+// Proxy returns the proxy that a host's name is given to, "" where it is looked
+// up here.
+func (d *Dialer) Proxy(host string) string {
+	p := d.cfg.Proxy
+	if p == nil || p.scheme == "socks5" || thisMachine(host) || d.cfg.Direct.Host(host) {
+		return ""
+	}
+	return p.String()
+}
+
 // checked returns ErrDenied for an address that no mail server may have.
 func (d *Dialer) checked(a netip.Addr) error {
 	if Denied(d.cfg.Deny, a) {
