@@ -42,9 +42,6 @@ func (s *Service) settle(tx *store.Tx, by actor.Actor, c Change) (Draft, record.
 		return Draft{}, record.Row{}, err
 	}
 	was, exists, err := s.find(tx, false)
-	if err == nil && !exists {
-		err = s.mayBegin(tx, "")
-	}
 	if err != nil {
 		return Draft{}, was, err
 	}
@@ -87,7 +84,9 @@ func (s *Service) Draft(ctx context.Context, by actor.Actor, c Change, to string
 func (s *Service) preview(ctx context.Context, by actor.Actor, c Change) (Draft, error) {
 	var d Draft
 	err := s.db.View(ctx, func(tx *store.Tx) (err error) {
-		d, _, err = s.settle(tx, by, c)
+		if d, _, err = s.settle(tx, by, c); err == nil && d.Profile.ID == "" {
+			err = s.mayBegin(tx, "")
+		}
 		return err
 	})
 	if err == nil && d.consent {

@@ -106,6 +106,11 @@ func (s *Service) BeginAgain(ctx context.Context, by actor.Actor, b Browser) (st
 }
 
 func (s *Service) begin(tx *store.Tx, by actor.Actor, c Change, d Draft, was record.Row, b Browser) (string, error) {
+	if was.ID == "" {
+		if err := s.mayBegin(tx, ""); err != nil {
+			return "", err
+		}
+	}
 	full := d.Profile.Authority()
 	site, err := s.letters.Site(tx)
 	if err != nil {
