@@ -45,7 +45,7 @@ type kind struct {
 	text *texttemplate.Template
 	html *htmltemplate.Template
 
-	planSubject, planText, planHTML plan
+	planSubject, planText, planHTML *plan
 }
 
 // New parses the templates.
@@ -94,7 +94,7 @@ func (k *kind) execute(v *view) (rendered, error) {
 	}
 	var err error
 	for _, part := range []struct {
-		plan plan
+		plan *plan
 		out  *string
 	}{{k.planSubject, &r.subject}, {k.planText, &r.text}, {k.planHTML, &r.html}} {
 		if *part.out, err = part.plan.execute(v); err != nil {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"reflect"
 	"strings"
+	"sync/atomic"
 	texttemplate "text/template"
 	"text/template/parse"
 	"time"
@@ -20,33 +21,42 @@ import (
 // decisions, and knows only what the templates here use. Whatever it does not
 // know, it leaves to the library: making a plan, or executing it, then fails
 // with errNoPlan.
-type plan []step
+type plan struct {
+	steps []step
+	// fixed is how many bytes of it are the same in each letter.
+	fixed int
+}
 
 // step writes a piece of a letter.
 type step func(b *strings.Builder, s *scene) error
+
+// size is a little more than most letters have.
+func (p *plan) size() int { return p.fixed + p.fixed/4 + 512 }
 
 // scene is what a letter is made from: the root of the data, and the dot.
 type scene struct{ root, dot reflect.Value }
 
 // term is an expression of a template.
-type term func(s *scene) (any, error)
+type term func(s *scene) (value, error)
+
+// value is what an expression comes to: a text, unless other is something.
+type value struct {
+	text  string
+	other any
+}
 
 var errNoPlan = errors.New("letter: this is left to the template library")
 
-func (p plan) execute(v *view) (string, error) {
+func (p *plan) execute(v *view) (string, error) {
 	root := reflect.ValueOf(v).Elem()
 	var b strings.Builder
-	b.Grow(6 << 10)
-	for _, do := range p {
-		if err := do(&b, &scene{root, root}); err != nil {
-			return "", err
-		}
-	}
-	return b.String(), nil
+	b.Grow(p.size())
+	err := p.each(&b, &scene{root, root})
+	return b.String(), err
 }
 
 // planText makes the plan of a template that escapes nothing.
-func planText(t *texttemplate.Template) (plan, error) {
+func planText(t *texttemplate.Template) (*plan, error) {
 	if t == nil || t.Tree == nil {
 		return nil, errNoPlan
 	}
@@ -65,7 +75,7 @@ func planText(t *texttemplate.Template) (plan, error) {
 
 // planHTML makes the plan of a template that html/template has not escaped yet,
 // and leaves it so.
-func planHTML(t *htmltemplate.Template) (plan, error) {
+func planHTML(t *htmltemplate.Template) (*plan, error) {
 	t, err := t.Clone()
 	if err != nil {
 		return nil, err
@@ -134,64 +144,67 @@ func flatten(list *parse.ListNode, find func(string) *parse.Tree, inside bool) (
 	return out, nil
 }
 
-func planList(list *parse.ListNode) (plan, error) {
+func planList(list *parse.ListNode) (*plan, error) {
+	p := &plan{}
 	if list == nil {
-		return nil, nil
+		return p, nil
 	}
-	var p plan
 	for _, n := range list.Nodes {
-		do, err := planNode(n)
+		do, fixed, err := planNode(n)
 		if err != nil {
 			return nil, err
 		}
-		p = append(p, do)
+		p.steps = append(p.steps, do)
+		p.fixed += fixed
 	}
 	return p, nil
 }
 
-func planNode(n parse.Node) (step, error) {
+// planNode makes the step of a node, and tells how many bytes it always writes.
+func planNode(n parse.Node) (do step, fixed int, err error) {
 	switch n := n.(type) {
 	case *parse.TextNode:
 		text := string(n.Text)
-		return func(b *strings.Builder, _ *scene) error { b.WriteString(text); return nil }, nil
+		return func(b *strings.Builder, _ *scene) error { b.WriteString(text); return nil }, len(text), nil
 	case *parse.ActionNode:
 		value, err := planPipe(n.Pipe)
-		if err != nil {
-			return nil, err
-		}
 		return func(b *strings.Builder, s *scene) error {
 			text, err := textOf(value, s)
 			b.WriteString(text)
 			return err
-		}, nil
+		}, 0, err
 	case *parse.IfNode:
 		return planIf(n)
 	case *parse.WithNode:
 		// Only for what is never empty.
 		list, err := planList(n.List)
 		if err != nil || n.ElseList != nil || n.Pipe.String() != ".Letter" {
-			return nil, errNoPlan
+			return nil, 0, errNoPlan
 		}
+		letter := fieldOf([]string{"Letter"})
 		return func(b *strings.Builder, s *scene) error {
-			inner := &scene{s.root, s.root.FieldByName("Letter").Elem()}
-			return list.each(b, inner)
-		}, nil
+			v, err := letter(s.root)
+			if err != nil {
+				return err
+			}
+			return list.each(b, &scene{s.root, v.Elem()})
+		}, list.fixed, nil
 	}
-	return nil, errNoPlan
+	return nil, 0, errNoPlan
 }
 
-func planIf(n *parse.IfNode) (step, error) {
+func planIf(n *parse.IfNode) (do step, fixed int, err error) {
 	condition, err := planPipe(n.Pipe)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	then, err := planList(n.List)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	otherwise, err := planList(n.ElseList)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	return func(b *strings.Builder, s *scene) error {
 		text, err := textOf(condition, s)
@@ -202,11 +215,11 @@ func planIf(n *parse.IfNode) (step, error) {
 			return then.each(b, s)
 		}
 		return otherwise.each(b, s)
-	}, nil
+	}, max(then.fixed, otherwise.fixed), nil
 }
 
-func (p plan) each(b *strings.Builder, s *scene) error {
-	for _, do := range p {
+func (p *plan) each(b *strings.Builder, s *scene) error {
+	for _, do := range p.steps {
 		if err := do(b, s); err != nil {
 			return err
 		}
@@ -214,30 +227,26 @@ func (p plan) each(b *strings.Builder, s *scene) error {
 	return nil
 }
 
-func textOf(value term, s *scene) (string, error) {
-	v, err := value(s)
-	if err != nil {
-		return "", err
+func textOf(of term, s *scene) (string, error) {
+	v, err := of(s)
+	if err == nil && v.other != nil {
+		err = errNoPlan
 	}
-	text, ok := v.(string)
-	if !ok {
-		return "", errNoPlan
-	}
-	return text, nil
+	return v.text, err
 }
 
 func planPipe(p *parse.PipeNode) (term, error) {
 	if p == nil || len(p.Decl) > 0 || len(p.Cmds) == 0 {
 		return nil, errNoPlan
 	}
-	var value term
+	var made term
 	for _, c := range p.Cmds {
 		var err error
-		if value, err = planCommand(c, value); err != nil {
+		if made, err = planCommand(c, made); err != nil {
 			return nil, err
 		}
 	}
-	return value, nil
+	return made, nil
 }
 
 // planCommand makes the term of one command; last, if not nil, is its last
@@ -268,48 +277,85 @@ func planCommand(c *parse.CommandNode, last term) (term, error) {
 	if err != nil || !constant {
 		return made, err
 	}
-	value, err := made(nil)
-	return func(*scene) (any, error) { return value, nil }, err
+	always, err := made(nil)
+	return func(*scene) (value, error) { return always, nil }, err
 }
 
 func planOperand(n parse.Node) (term, error) {
 	switch n := n.(type) {
 	case *parse.StringNode:
-		text := n.Text
-		return func(*scene) (any, error) { return text, nil }, nil
+		text := value{text: n.Text}
+		return func(*scene) (value, error) { return text, nil }, nil
 	case *parse.PipeNode:
 		return planPipe(n)
 	case *parse.FieldNode:
-		return func(s *scene) (any, error) { return field(s.dot, n.Ident) }, nil
+		find := fieldOf(n.Ident)
+		return func(s *scene) (value, error) { return valueOf(find(s.dot)) }, nil
 	case *parse.VariableNode:
 		if n.Ident[0] == "$" && len(n.Ident) > 1 {
-			return func(s *scene) (any, error) { return field(s.root, n.Ident[1:]) }, nil
+			find := fieldOf(n.Ident[1:])
+			return func(s *scene) (value, error) { return valueOf(find(s.root)) }, nil
 		}
 	}
 	return nil, errNoPlan
 }
 
-// field follows names from a struct to one of the few types of values.
-func field(v reflect.Value, names []string) (any, error) {
-	for _, name := range names {
+// fieldOf returns what follows names from a struct to a field.
+func fieldOf(names []string) func(reflect.Value) (reflect.Value, error) {
+	find := fieldNamed(names[0])
+	if len(names) == 1 {
+		return find
+	}
+	rest := fieldOf(names[1:])
+	return func(v reflect.Value) (reflect.Value, error) {
+		v, err := find(v)
+		if err != nil {
+			return v, err
+		}
 		if v.Kind() == reflect.Interface {
 			v = v.Elem()
 		}
+		return rest(v)
+	}
+}
+
+// fieldNamed returns what finds a field of a struct. It remembers where that
+// lies in the type it met last: a letter of one kind has one type.
+func fieldNamed(name string) func(reflect.Value) (reflect.Value, error) {
+	type place struct {
+		in    reflect.Type
+		index []int
+	}
+	var last atomic.Pointer[place]
+	return func(v reflect.Value) (reflect.Value, error) {
 		if v.Kind() != reflect.Struct {
-			return nil, errNoPlan
+			return v, errNoPlan
 		}
-		if v = v.FieldByName(name); !v.IsValid() {
-			return nil, errNoPlan
+		if p := last.Load(); p != nil && p.in == v.Type() {
+			return v.FieldByIndex(p.index), nil
 		}
+		f, ok := v.Type().FieldByName(name)
+		if !ok {
+			return v, errNoPlan
+		}
+		last.Store(&place{v.Type(), f.Index})
+		return v.FieldByIndex(f.Index), nil
+	}
+}
+
+// valueOf returns a field of one of the few types of values.
+func valueOf(v reflect.Value, err error) (value, error) {
+	if err != nil {
+		return value{}, err
 	}
 	if v.Kind() == reflect.String {
-		return v.String(), nil
+		return value{text: v.String()}, nil
 	}
-	switch value := v.Interface().(type) {
+	switch other := v.Interface().(type) {
 	case time.Time, secret.Value:
-		return value, nil
+		return value{other: other}, nil
 	}
-	return nil, errNoPlan
+	return value{}, errNoPlan
 }
 
 // planCall makes the call of a function, of those of the templates and those
@@ -323,13 +369,13 @@ func planCall(name string, args []term) (term, error) {
 	case "reveal":
 		return planOf(args, secret.Value.Reveal)
 	case "inert":
-		return planOf(args, inert)
+		return planWords(args, inert)
 	case "orUnknown":
-		return planOf(args, orUnknown)
+		return planWords(args, orUnknown)
 	case "wrap":
-		return planOf(args, wrap)
+		return planWords(args, wrap)
 	case "_html_template_htmlescaper", "_html_template_attrescaper", "_html_template_rcdataescaper":
-		return planOf(args, escape)
+		return planWords(args, escape)
 	case "_html_template_urlfilter":
 		return planOnly(args, func(s string) bool { return strings.HasPrefix(s, "https://") || strings.HasPrefix(s, "http://") })
 	case "_html_template_urlnormalizer":
@@ -338,21 +384,35 @@ func planCall(name string, args []term) (term, error) {
 	return nil, errNoPlan
 }
 
-// planOf makes the call of a function of one value.
+// planOf makes the call of a function of one value that is no text.
 func planOf[T any](args []term, f func(T) string) (term, error) {
 	if len(args) != 1 {
 		return nil, errNoPlan
 	}
-	return func(s *scene) (any, error) {
+	return func(s *scene) (value, error) {
 		v, err := args[0](s)
 		if err != nil {
-			return nil, err
+			return value{}, err
 		}
-		value, ok := v.(T)
+		other, ok := v.other.(T)
 		if !ok {
-			return nil, errNoPlan
+			return value{}, errNoPlan
 		}
-		return f(value), nil
+		return value{text: f(other)}, nil
+	}, nil
+}
+
+// planWords makes the call of a function of a text.
+func planWords(args []term, f func(string) string) (term, error) {
+	if len(args) != 1 {
+		return nil, errNoPlan
+	}
+	return func(s *scene) (value, error) {
+		text, err := textOf(args[0], s)
+		if err != nil {
+			return value{}, err
+		}
+		return value{text: f(text)}, nil
 	}, nil
 }
 
@@ -362,12 +422,12 @@ func planOnly(args []term, same func(string) bool) (term, error) {
 	if len(args) != 1 {
 		return nil, errNoPlan
 	}
-	return func(s *scene) (any, error) {
+	return func(s *scene) (value, error) {
 		text, err := textOf(args[0], s)
 		if err == nil && !same(text) {
 			err = errNoPlan
 		}
-		return text, err
+		return value{text: text}, err
 	}, nil
 }
 
@@ -375,18 +435,18 @@ func planPrintf(args []term) (term, error) {
 	if len(args) == 0 {
 		return nil, errNoPlan
 	}
-	return func(s *scene) (any, error) {
+	return func(s *scene) (value, error) {
 		format, err := textOf(args[0], s)
 		if err != nil {
-			return nil, err
+			return value{}, err
 		}
 		values := make([]any, len(args)-1)
 		for i, a := range args[1:] {
 			if values[i], err = textOf(a, s); err != nil {
-				return nil, err
+				return value{}, err
 			}
 		}
-		return fmt.Sprintf(format, values...), nil
+		return value{text: fmt.Sprintf(format, values...)}, nil
 	}, nil
 }
 

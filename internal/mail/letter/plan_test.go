@@ -46,7 +46,7 @@ func planned(t *testing.T, c *Catalogue, site Site, letters []Letter) int {
 		all := true
 		for _, part := range []struct {
 			name, want string
-			plan       plan
+			plan       *plan
 		}{{"subject", want.subject, k.planSubject}, {"text", want.text, k.planText}, {"html", want.html, k.planHTML}} {
 			got, err := part.plan.execute(v)
 			switch {
@@ -73,7 +73,9 @@ func TestPlansMakeWhatTheLibraryMakes(t *testing.T) {
 	}
 	const url = "https://vault.example.org:7272"
 	sites := []Site{
-		{}, {AccessURL: url}, {AccessURL: url, Organisation: "Example & Söhne <Ltd>", Logo: []byte("x"), LogoType: "image/png"},
+		{},
+		{AccessURL: url},
+		{AccessURL: url, Organisation: "Example & Söhne <Ltd>", Logo: []byte("x"), LogoType: "image/png"},
 		{AccessURL: "https://[::1]:7272", Organisation: "a.b@c"},
 	}
 	for i, site := range sites {
