@@ -90,12 +90,15 @@ type rig struct {
 	events []delivery.Event
 }
 
-func each(t *testing.T, f func(r *rig)) {
+func each(t *testing.T, f func(r *rig)) { eachServer(t, nil, f) }
+
+// eachServer is each with a server that announces more.
+func eachServer(t *testing.T, announce []string, f func(r *rig)) {
 	t.Parallel()
-	storetest.EachClock(t, func(t *testing.T, db *store.DB, clock *storetest.Clock) { f(newRig(t, db, clock)) })
+	storetest.EachClock(t, func(t *testing.T, db *store.DB, clock *storetest.Clock) { f(newRig(t, db, clock, announce...)) })
 }
 
-func newRig(t *testing.T, db *store.DB, clock *storetest.Clock) *rig {
+func newRig(t *testing.T, db *store.DB, clock *storetest.Clock, announce ...string) *rig {
 	r := &rig{t: t, db: db, clock: clock, vault: &accounts{password: "first", version: 1}}
 	lab := smtptest.NewLab(t, clock.Now())
 	ca := lab.Make(smtptest.Order{Name: "Lab CA", CA: true})
@@ -103,7 +106,7 @@ func newRig(t *testing.T, db *store.DB, clock *storetest.Clock) *rig {
 	roots := x509.NewCertPool()
 	roots.AddCert(ca.Certificate)
 	r.sink = smtptest.StartSink(t, smtptest.SinkConfig{
-		Certificate: &cert, Mechanisms: []string{"PLAIN"}, Login: "robot", Password: "first", Answer: r.answered,
+		Certificate: &cert, Mechanisms: []string{"PLAIN"}, Login: "robot", Password: "first", Answer: r.answered, Announce: announce,
 	})
 	root, err := keyring.NewRootKey(bytes.Repeat([]byte{7}, 32))
 	r.must(err)
