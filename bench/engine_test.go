@@ -85,11 +85,13 @@ func BenchmarkEngine(b *testing.B) {
 			taker.expect(b.N)
 			b.ReportAllocs()
 			b.ResetTimer()
+			since := used(b)
 			h.enqueue(b, b.N, 8)
 			taker.arrived(b, 5*time.Minute)
 			h.settled(b, 100+b.N)
 			b.StopTimer()
 			perSecond(b, b.N)
+			reportUse(b, since, b.N)
 			b.ReportMetric(float64(taker.bytes.Load()), "B/letter")
 		})
 	}

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -43,6 +44,21 @@ func perSecond(b *testing.B, n int) {
 	b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "letters/s")
 }
 
+// used returns what this process has used of the processors so far. The server
+// that takes the letters is part of it, PostgreSQL and Postfix are not.
+func used(b *testing.B) time.Duration {
+	b.Helper()
+	var u syscall.Rusage
+	must(b, syscall.Getrusage(syscall.RUSAGE_SELF, &u))
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// reportUse reports what a letter used of the processors since.
+func reportUse(b *testing.B, since time.Duration, n int) {
+	b.Helper()
+	b.ReportMetric(float64((used(b)-since).Microseconds())/float64(n), "cpu-µs/letter")
+}
+
 // A letter is rendered, sealed and written in the transaction of its cause.
 func BenchmarkEnqueue(b *testing.B) {
 	for _, callers := range []int{1, 4, 8, 32} {
@@ -50,8 +66,10 @@ func BenchmarkEnqueue(b *testing.B) {
 			eachHouse(b, func(b *testing.B, h *house) {
 				h.enqueue(b, 100, callers) // statements are prepared
 				b.ResetTimer()
+				since := used(b)
 				h.enqueue(b, b.N, callers)
 				perSecond(b, b.N)
+				reportUse(b, since, b.N)
 			})
 		})
 	}
