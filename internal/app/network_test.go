@@ -193,3 +193,26 @@ users:
 		t.Error("the log tells the proxy's password")
 	}
 }
+
+func TestSigningKeysFromTheShell(t *testing.T) {
+	a, err := New(t.Context(), settings(t, store.SQLite), Options{Log: QuietLog(io.Discard)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	if r := do[operator.SigningKeys](t, a, operator.CmdMailDKIM, operator.MailDKIM{}); len(r.Keys) != 0 || !strings.Contains(r.Note, "No mail server") {
+		t.Errorf("without a server: %+v", r)
+	}
+	apply(t, a, strings.Replace(guarded, "PORT", "587", 1), nil)
+	r := do[operator.SigningKeys](t, a, operator.CmdMailDKIM, operator.MailDKIM{New: true, Algorithms: "both", Selector: "autumn", Check: true})
+	if r.Signs || len(r.Keys) != 2 || r.Keys[0].Name != "autumn._domainkey.example.org" || r.Keys[1].Selector != "autumn-ed" || !strings.HasPrefix(r.Keys[0].Zone, "autumn._domainkey.example.org. IN TXT ( \"v=DKIM1;") {
+		t.Errorf("got %+v", r)
+	}
+	if r.Keys[0].DNS != "unsure" || !strings.Contains(r.Note, "Publish the new record") {
+		t.Errorf("where no DNS may be asked: %+v", r)
+	}
+	b, err := a.Door().Execute(t.Context(), shell, operator.CmdMailDKIM, []byte(`{"new": true, "algorithms": "rot13"}`), mute{})
+	if len(fault.Fields(err)) != 1 || b != nil {
+		t.Errorf("an algorithm that is none: %s, %v", b, err)
+	}
+}

@@ -13,6 +13,7 @@ import (
 type mailCmd struct {
 	Test    mailTestCmd    `cmd:"" help:"Test the saved mail server, step by step, up to a mail it accepts."`
 	Status  mailStatusCmd  `cmd:"" help:"Say whether mail leaves and what waits."`
+	DKIM    mailDKIMCmd    `cmd:"" name:"dkim" help:"Show the keys that letters are signed with, and their records in the DNS."`
 	Journal mailJournalCmd `cmd:"" help:"List what was sent to whom, with the server's reply."`
 }
 

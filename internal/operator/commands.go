@@ -8,6 +8,7 @@ import (
 	"github.com/sealpost/sealpost/internal/keyring"
 	"github.com/sealpost/sealpost/internal/mail"
 	"github.com/sealpost/sealpost/internal/mail/diagnose"
+	"github.com/sealpost/sealpost/internal/mail/dkim"
 	"github.com/sealpost/sealpost/internal/mail/outbox"
 	"github.com/sealpost/sealpost/internal/mail/servers"
 	"github.com/sealpost/sealpost/internal/store"
@@ -27,8 +28,10 @@ type Config struct {
 	Second       *mail.Service
 	SecondDoctor *diagnose.Doctor
 	Servers      *servers.Service
-	Users        *identity.Service
-	Vault        *vault.Service
+	// DKIM keeps the keys that letters are signed with.
+	DKIM  *dkim.Service
+	Users *identity.Service
+	Vault *vault.Service
 	// Columns are all columns of sealed values, for the rotation of keys.
 	Columns []keyring.Column
 	// LocalURL returns where the web interface is on this machine, for links
@@ -62,6 +65,7 @@ func New(c Config) *Door {
 		CmdMailTest:    typed(do.mailTest),
 		CmdMailStatus:  typed(do.mailStatus),
 		CmdMailJournal: typed(do.mailJournal),
+		CmdMailDKIM:    typed(do.mailDKIM),
 		CmdApply:       typed(do.apply),
 	}}
 }
