@@ -110,13 +110,18 @@ func journalCounts(n outbox.Counts, at time.Time) page.JournalCounts {
 		}
 		return page.JournalCount{Label: label, N: count, Path: journalPath + "?state=" + string(state), Tone: tone}
 	}
+	ofDay := func(label string, count int, state outbox.State, tone string) page.JournalCount {
+		c := item(label, count, state, tone)
+		c.OfDay = true
+		return c
+	}
 	waiting := item("Not done yet", n.Waiting, outbox.Waiting, "")
 	waiting.Since = n.Oldest
 	return page.JournalCounts{At: at, Items: []page.JournalCount{
 		waiting, item("Being sent", n.Sending, outbox.Sending, ""), item("Delayed", n.Delayed, outbox.Deferred, "warn"),
-		item("Uncertain", n.Uncertain, outbox.Uncertain, "warn"), item("Accepted", n.Accepted24h, outbox.Accepted, ""),
-		item("Failed", n.Failed24h, outbox.Failed, "bad"), item("Ran out", n.Expired24h, outbox.Expired, "bad"),
-		item("Came back", n.Bounced24h, stateBounced, "bad"),
+		item("Uncertain", n.Uncertain, outbox.Uncertain, "warn"), ofDay("Accepted", n.Accepted24h, outbox.Accepted, ""),
+		ofDay("Failed", n.Failed24h, outbox.Failed, "bad"), ofDay("Ran out", n.Expired24h, outbox.Expired, "bad"),
+		ofDay("Came back", n.Bounced24h, stateBounced, "bad"),
 	}}
 }
 

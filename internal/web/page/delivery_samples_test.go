@@ -17,7 +17,7 @@ func deliverySamples() []page.Page {
 		Added: noon, Changed: noon, Attempts: 1, Waited: 90 * time.Second, Server: "Second server", Bounce: &came,
 	}
 	counts := page.JournalCounts{At: noon, Items: []page.JournalCount{
-		{Label: "Not done yet", N: 1234567, Path: "/x", Since: noon}, {Label: "Failed", N: 3, Path: "/x", Tone: "bad"}, {Label: "Delayed", N: 2, Path: "/x", Tone: "warn"},
+		{Label: "Not done yet", N: 1234567, Path: "/x", Since: noon}, {Label: "Failed", N: 3, Path: "/x", Tone: "bad", OfDay: true}, {Label: "Delayed", N: 2, Path: "/x", Tone: "warn"},
 	}}
 	servers := []page.Option{{Label: "Any server"}, {Value: "second", Label: "Second server"}}
 	kind := page.DeliveryKind{Field: "lifetime_invitation", Title: "Invitation", Number: "3", Unit: "days", Bounds: "1 hour to 3 days.", Usual: "3 days"}

@@ -39,6 +39,8 @@ type JournalCount struct {
 	Tone string
 	// Since is when the oldest of those that wait was added.
 	Since time.Time
+	// OfDay tells that it counts the last 24 hours, not what there is now.
+	OfDay bool
 }
 
 // Template names the file.

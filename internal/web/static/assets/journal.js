@@ -2,7 +2,7 @@
 // numbers and rows follow. Where it does not, because too many pages listen or a
 // proxy keeps the answer, the list is asked for again from time to time.
 
-import { follow } from "./live.js";
+import { again, follow } from "./live.js";
 import { attach } from "./sealpost.js";
 
 const results = () => document.getElementById("results");
@@ -70,6 +70,20 @@ function letter({ id, html }) {
   if (body.children.length > most) body.lastElementChild?.remove();
 }
 
+/** How long a list that was searched for rests before it is asked for again. */
+const rest = 3000;
+let asking = false;
+
+/** What fits a search is the server's to say: the list is asked for, now and then. */
+function searched() {
+  if (asking || results()?.hasAttribute("data-newest")) return;
+  asking = true;
+  setTimeout(() => {
+    asking = false;
+    void again("results");
+  }, rest);
+}
+
 /** The list is asked for instead. */
 function ask() {
   if (results()) follow("results");
@@ -89,6 +103,7 @@ function listen() {
       return;
     }
     for (const row of news.rows ?? []) letter(row);
+    if (news.rows?.length) searched();
     document.documentElement.dataset.follows = "journal";
   });
   source.addEventListener("at", (event) => asOf(event.data));

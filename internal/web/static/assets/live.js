@@ -47,6 +47,15 @@ async function look(id, address) {
 const shown = new WeakMap();
 
 /**
+ * Asks for a part once, where somebody is there to see it.
+ * @param {string} id
+ */
+export async function again(id) {
+  const address = document.getElementById(id)?.getAttribute("data-live");
+  if (address && present()) await look(id, address);
+}
+
+/**
  * Asks for a part again and again.
  * @param {string} id
  * @param {number} [wait]
