@@ -40,6 +40,7 @@ func titles() map[string]string {
 		"mail.sign_in_refused": "A sign-in for the mail server was refused",
 		"mail.limited":         "Mail has reached its limit for today: letters wait",
 		"mail.sign_in_ended":   "Nobody could sign in for the mail server, which is stopped",
+		"mail.dkim_lost":       "The record of the key that signs letters is wrong or gone",
 		"mail.expiring":        "Something of the mail server ends",
 	}
 }
