@@ -14,8 +14,9 @@ const (
 	maxLine = 128 << 10
 	// maxAnswers bounds what comes before the end of a command.
 	maxAnswers = 20_000
-	// maxTotal bounds that in bytes.
-	maxTotal = 8 << 20
+	// maxTotal bounds that in bytes, and maxTokens in what they are made of.
+	maxTotal  = 8 << 20
+	maxTokens = 30_000
 	// smallLiteral bounds literals that nobody asked for.
 	smallLiteral = 4 << 10
 )
@@ -62,7 +63,7 @@ func (k *Conn) line(stage Stage) (string, error) {
 // that was asked for.
 func (k *Conn) answers(stage Stage, tag string, most int) ([]answer, error) {
 	var all []answer
-	total := 0
+	total, tokens := 0, 0
 	for {
 		line, err := k.line(stage)
 		if err != nil {
@@ -86,6 +87,9 @@ func (k *Conn) answers(stage Stage, tag string, most int) ([]answer, error) {
 		if a.word == "BYE" && stage != StageConnect {
 			k.broken = true
 			return nil, &Error{Stage: stage, Kind: KindRefused, Code: a.code, Text: clean(a.text)}
+		}
+		if tokens += len(a.tokens); tokens > maxTokens {
+			return nil, k.fault(stage, "the server answers without an end")
 		}
 		for _, t := range a.tokens {
 			if t.literal {
