@@ -1,7 +1,10 @@
 package web
 
 import (
+	"fmt"
+	"hash/fnv"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -185,7 +188,15 @@ func letterRow(r outbox.Row) page.LetterRow {
 		tag := bounceTag(r.Bounce)
 		row.Bounce = &tag
 	}
+	row.Key = rowKey(r)
 	return row
+}
+
+// rowKey tells a row from the same letter's later ones.
+func rowKey(r outbox.Row) string {
+	h := fnv.New64a()
+	_, _ = fmt.Fprint(h, r.State, r.Attempts, r.Changed.UnixMicro(), r.Merged, r.Bounce.At.UnixMicro(), r.Advice, r.Reply) // it never fails
+	return strconv.FormatUint(h.Sum64(), 36)
 }
 
 // serverName is what a person calls the server of a slot.

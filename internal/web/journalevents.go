@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
 	"maps"
 	"net/http"
 	"slices"
@@ -115,11 +114,10 @@ func (f *follower) ask(ctx context.Context, first bool) (*news, bool, error) {
 	shown := map[string]rowNews{}
 	for _, r := range g.Rows {
 		row := letterRow(r)
-		key := fmt.Sprint(row.State, row.Attempts, row.Changed.UnixMicro(), row.Note, row.Reply, row.Merged, row.Bounce)
 		have, ok := f.shown[r.ID]
-		if !ok || have.key != key {
+		if !ok || have.key != row.Key {
 			changed = true
-			have = rowNews{id: r.ID, key: key}
+			have = rowNews{id: r.ID, key: row.Key}
 			if have.html, err = f.s.paintLive("letter-row", row); err != nil {
 				return nil, false, err
 			}

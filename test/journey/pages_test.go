@@ -16,7 +16,7 @@ const maxWeight = 150_000
 // at.
 var notPages = []string{
 	"/admin/settings/mail/state", "/admin/settings/mail/accounts", "/admin/settings/mail/second/state", "/admin/settings/mail/second/accounts",
-	"/admin/mail/journal/rows",
+	"/admin/mail/journal/rows", "/admin/mail/journal/events", "/admin/mail/journal/export.csv",
 	"/admin/mail/journal/{id}/now", "/admin/mail/capture/rows", "/admin/mail/capture/{id}/html",
 	"/admin/mail/capture/{id}/download", "/audit/export.csv", "/logo",
 }

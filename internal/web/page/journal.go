@@ -68,6 +68,8 @@ type LetterRow struct {
 	Server string
 	// Bounce tells that it came back, or that it is late.
 	Bounce *Tag
+	// Key differs where the row does, but for how long ago something was.
+	Key string
 }
 
 // WaitedText is how long it took until a server accepted it.

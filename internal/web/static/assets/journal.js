@@ -54,7 +54,7 @@ function letter({ id, html }) {
   if (!list || !fresh || !body) return;
   const old = body.querySelector(`[data-letter="${CSS.escape(id)}"]`);
   if (old) {
-    if (old.outerHTML === fresh.outerHTML || busy(old)) return;
+    if (old.getAttribute("data-key") === fresh.getAttribute("data-key") || busy(old)) return;
     fresh.classList.add("moved");
     old.replaceWith(fresh);
     attach(fresh);
