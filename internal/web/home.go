@@ -90,6 +90,7 @@ func (s *Site) homeMail(v *visit, p *page.Home) error {
 		if slot == mail.Main {
 			p.Mail = &state
 		} else if h.Set {
+			state.Waiting = 0 // they are told of once
 			p.Second = &state
 		}
 		for _, end := range state.Ends {

@@ -50,6 +50,7 @@ func TestAPersonAtABrowser(t *testing.T) {
 		does func(*testing.T, *peers.Browser)
 	}{
 		{"sets up mail", setsUpMail},
+		{"sets up a second server", setsUpASecondServer},
 		{"is asked for a bound password at once", asksForABoundPassword},
 		{"brings the certificate of an authority", bringsAnAuthority},
 		{"cancels a test", cancelsATest},

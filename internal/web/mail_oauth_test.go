@@ -41,7 +41,7 @@ func (a *answer) leadsAway() string {
 	a.b.r.t.Helper()
 	a.sees(http.StatusSeeOther)
 	to := a.header.Get("Location")
-	if !strings.HasPrefix(to, signInPath+"/") {
+	if !strings.HasPrefix(to, signInPath+"/") && !strings.HasPrefix(to, secondPath+"/sign-in/") {
 		a.b.r.t.Fatalf("%s leads to %q", a.what, to)
 	}
 	going := a.b.get(to).sees(http.StatusOK, "Go on to Microsoft", "by itself")
