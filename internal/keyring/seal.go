@@ -134,7 +134,10 @@ func (k *Keyring) Seal(tx *store.Tx, purpose string, p Place, v secret.Value) ([
 	b := append(header(id, wrappedKeySize+nonceSize+len(plain)+tagSize), nonces[:nonceSize]...)
 	b = wrapping.wrap.Seal(b, nonces[:nonceSize], dataKey, dataKeyContext(id, p))
 	b = append(b, nonces[nonceSize:]...)
-	return newAEAD(dataKey).Seal(b, nonces[nonceSize:], []byte(plain), valueContext(purpose, p)), nil
+	// The value is sealed where it will stand, without a copy of it.
+	at := len(b)
+	b = append(b, plain...)
+	return newAEAD(dataKey).Seal(b[:at], nonces[nonceSize:], b[at:], valueContext(purpose, p)), nil
 }
 
 // Open decrypts what Seal made for the same place. The error wraps

@@ -59,6 +59,10 @@ func openSQLite(ctx context.Context, c Config) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
+	// The times of a file need not be on disk, and each commit would wait for
+	// them; builds of SQLite other than the library's do this by themselves.
+	// Where the system has only fsync, that it stays.
+	_, _ = sqlite.Fdatasync(true)
 	db := &DB{engine: SQLite, now: c.Now, log: c.Log, lock: lock}
 	if db.now == nil {
 		db.now = time.Now

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/sealpost/sealpost/internal/fault"
 	"github.com/sealpost/sealpost/internal/keyring"
@@ -28,17 +29,18 @@ const contentTwo = 2
 
 var errContent = errors.New("outbox: a letter's content is not whole")
 
-func (c sealedContent) encode() []byte {
-	fields := []string{c.Text, c.HTML, c.LogoType}
-	size := 1 + 4*binary.MaxVarintLen64 + len(c.Logo)
-	for _, f := range fields {
-		size += len(f)
+func (c sealedContent) encode() string {
+	var b strings.Builder
+	b.Grow(1 + 4*binary.MaxVarintLen64 + len(c.Text) + len(c.HTML) + len(c.LogoType) + len(c.Logo))
+	b.WriteByte(contentTwo)
+	length := func(n int) { b.Write(binary.AppendUvarint(nil, uint64(n))) }
+	for _, f := range []string{c.Text, c.HTML, c.LogoType} {
+		length(len(f))
+		b.WriteString(f)
 	}
-	b := append(make([]byte, 0, size), contentTwo)
-	for _, f := range fields {
-		b = append(binary.AppendUvarint(b, uint64(len(f))), f...)
-	}
-	return append(binary.AppendUvarint(b, uint64(len(c.Logo))), c.Logo...)
+	length(len(c.Logo))
+	b.Write(c.Logo)
+	return b.String()
 }
 
 func decodeContent(plain string) (sealedContent, error) {
@@ -74,7 +76,7 @@ func place(id string) keyring.Place {
 
 func (o *Outbox) seal(tx *store.Tx, id string, c letter.Content) ([]byte, error) {
 	content := sealedContent{c.Text.Reveal(), c.HTML.Reveal(), c.Logo, c.LogoType}
-	return o.keys.Seal(tx, keyring.PurposeOutbox, place(id), secret.FromBytes(content.encode()))
+	return o.keys.Seal(tx, keyring.PurposeOutbox, place(id), secret.New(content.encode()))
 }
 
 func (o *Outbox) open(tx *store.Tx, id string, sealed []byte) (sealedContent, error) {

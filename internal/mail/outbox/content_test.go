@@ -17,7 +17,7 @@ func TestContentOfBothForms(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for form, plain := range map[string]string{"new": string(want.encode()), "old": string(old)} {
+		for form, plain := range map[string]string{"new": want.encode(), "old": string(old)} {
 			if got, err := decodeContent(plain); err != nil || !reflect.DeepEqual(got, want) {
 				t.Errorf("%s: got %v, want %v; %v", form, got, want, err)
 			}
@@ -27,7 +27,7 @@ func TestContentOfBothForms(t *testing.T) {
 
 // Nothing that is cut off or made up is taken for a letter, or is a panic.
 func TestContentCutOff(t *testing.T) {
-	whole := string(sealedContent{Text: "text", HTML: "html", Logo: []byte{1}, LogoType: "image/png"}.encode())
+	whole := sealedContent{Text: "text", HTML: "html", Logo: []byte{1}, LogoType: "image/png"}.encode()
 	for n := range len(whole) {
 		if c, err := decodeContent(whole[:n]); err == nil {
 			t.Errorf("%d bytes of %d are taken for %v", n, len(whole), c)
