@@ -381,6 +381,10 @@ func TestEncryptionAndSpeed(t *testing.T) {
 			"the usual", func(c *smtptest.SinkConfig) { c.Announce = []string{"PIPELINING", "SIZE 35882577", "CHUNKING"} }, nil,
 			map[string]string{diagnose.CheckOffers: "It takes several commands at once and letters in chunks; not reports", diagnose.CheckVersions: "TLS 1.3 and TLS 1.2.", diagnose.CheckRoundTrip: "A command and its answer take", diagnose.CheckThroughput: "letters a minute"},
 		},
+		{
+			"TLS 1.3 alone", func(c *smtptest.SinkConfig) { c.MinTLS = tls.VersionTLS13 }, nil,
+			map[string]string{diagnose.CheckVersions: "TLS 1.3 alone."},
+		},
 		{"a slow pace", nil, func(c *mail.Change) { c.Pace.PerMinute = 25 }, map[string]string{diagnose.CheckThroughput: "At most 25"}},
 		{
 			"in clear", func(c *smtptest.SinkConfig) { c.Certificate, c.Mechanisms = nil, nil },

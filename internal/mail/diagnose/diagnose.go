@@ -259,10 +259,12 @@ func (d *Doctor) RunWith(ctx context.Context, by actor.Actor, c mail.Change, to 
 	run.plan()
 	run.beside()
 	passed, failure, err := run.all(within)
-	if err == nil {
+	if err != nil {
+		run.aside.cancel()
+	} else {
 		run.rest()
 		if run.remote() {
-			run.group(run.aside.ctx, GroupSpeed, run.lookAtSpeed(passed, failure))
+			run.group(within, GroupSpeed, run.lookAtSpeed(passed, failure))
 		}
 	}
 	run.gather()

@@ -87,10 +87,13 @@ func (t *test) versions(ctx context.Context, passed bool, failure error) (Step, 
 		s.Detail = tls.VersionName(t.seen.tls) + " was agreed on."
 		return s, t.seen.tls != 0
 	case passed && t.seen.tls == tls.VersionTLS13:
-		if t.shakes(ctx, tls.VersionTLS12, tls.VersionTLS12) {
+		switch t.shakes(ctx, tls.VersionTLS12) {
+		case yes:
 			s.Detail = "TLS 1.3 and TLS 1.2."
-		} else {
+		case no:
 			s.Detail = "TLS 1.3 alone."
+		default:
+			s.Detail = "TLS 1.3. Whether TLS 1.2 is there too could not be tried: the server took no second connection."
 		}
 		return s, true
 	case passed && t.seen.tls == tls.VersionTLS12:
@@ -100,7 +103,7 @@ func (t *test) versions(ctx context.Context, passed bool, failure error) (Step, 
 	case tooOld(failure):
 		s.State = Warn
 		for _, v := range []uint16{tls.VersionTLS11, tls.VersionTLS10} {
-			if t.shakes(ctx, v, v) {
+			if t.shakes(ctx, v) == yes {
 				s.Detail = "The server speaks " + tls.VersionName(v) + " at best. That is too old to be safe, so nothing was said over it."
 				s.Advice = "Switch TLS 1.2 or 1.3 on at the mail server, or bring it up to date."
 				return s, true
@@ -118,32 +121,39 @@ func tooOld(err error) bool {
 		(strings.Contains(e.Err.Error(), "protocol version") || strings.Contains(e.Err.Error(), "handshake failure"))
 }
 
-// shakes reports whether the server takes versions of TLS, on a connection on
+// shakes tells whether the server takes a version of TLS, on a connection on
 // which nothing else is said. With old versions the certificate is not looked at.
-func (t *test) shakes(ctx context.Context, least, most uint16) bool {
+func (t *test) shakes(ctx context.Context, version uint16) answer {
 	cfg := t.transport.Config
 	if cfg.TLS == nil {
-		return false
+		return unknown
 	}
 	waits := short(cfg.Timeouts)
-	cfg.Auth, cfg.Observe, cfg.Transcript, cfg.Timeouts = nil, nil, nil, waits
+	cfg.Auth, cfg.Observe, cfg.Transcript, cfg.Memory, cfg.Timeouts = nil, nil, nil, nil, waits
 	cfg.TLS = cfg.TLS.Clone()
-	cfg.TLS.MinVersion, cfg.TLS.MaxVersion = least, most
+	cfg.TLS.MinVersion, cfg.TLS.MaxVersion = version, version
 	met := false
 	verify := cfg.TLS.VerifyConnection
 	cfg.TLS.VerifyConnection = func(s tls.ConnectionState) error {
 		met = true
-		if s.Version < tls.VersionTLS12 || verify == nil {
+		if version < tls.VersionTLS12 || verify == nil {
 			return errors.New("seen enough")
 		}
 		return verify(s)
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	if conn, err := smtp.Dial(ctx, cfg); err == nil {
+	conn, err := smtp.Dial(ctx, cfg)
+	if err == nil {
 		_ = conn.Close()
 	}
-	return met
+	switch {
+	case met:
+		return yes
+	case tooOld(err):
+		return no
+	}
+	return unknown
 }
 
 // window is how many letters are under way on a connection where the server

@@ -34,6 +34,8 @@ type SinkConfig struct {
 	Certificate *tls.Certificate
 	// Implicit begins with TLS; else STARTTLS is offered.
 	Implicit bool
+	// MinTLS is the oldest version that is taken; 0 means the library's usual.
+	MinTLS uint16
 	// Mechanisms are offered inside TLS, or in clear where there is no
 	// certificate. With at least one of them, a sign-in is wanted before mail.
 	Mechanisms []string
@@ -162,7 +164,7 @@ func (s *Sink) serve(t *Talk) error {
 }
 
 func (c *session) encrypt() error {
-	return Handshake(&tls.Config{Certificates: []tls.Certificate{*c.sink.cfg.Certificate}})(c.Talk)
+	return Handshake(&tls.Config{Certificates: []tls.Certificate{*c.sink.cfg.Certificate}, MinVersion: c.sink.cfg.MinTLS})(c.Talk)
 }
 
 // answer says the usual reply, or what the test wants in its place. The error
