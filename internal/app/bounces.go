@@ -19,7 +19,7 @@ const followEvery = 15 * time.Second
 func (a *App) buildBounces(secrets mail.Secrets) (err error) {
 	a.bounces, err = bounce.New(bounce.Config{
 		DB: a.db, Keys: a.keys, Audit: a.audit, Outbox: a.outbox, Secrets: secrets, Prove: a.prove, Deny: a.cfg.DenyMailTo, Roots: a.out.MailRoots,
-		Dial: a.out.Dial, Now: a.out.Now, Log: a.log, Wake: func() {
+		Dial: a.dialMail(), Now: a.out.Now, Log: a.log, Wake: func() {
 			if loop := a.mailbox.Load(); loop != nil {
 				loop.Wake()
 			}

@@ -1,6 +1,9 @@
 package app
 
 import (
+	"context"
+	"net"
+
 	"github.com/sealpost/sealpost/internal/mail/wire"
 )
 
@@ -28,4 +31,12 @@ func (a *App) buildWire() (err error) {
 	}
 	a.wire = wire.New(c)
 	return nil
+}
+
+// dialMail connects to mail servers other than those that letters leave through.
+func (a *App) dialMail() func(ctx context.Context, network, address string) (net.Conn, error) {
+	if a.out.Dial != nil {
+		return a.out.Dial
+	}
+	return a.wire.DialContext
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/sealpost/sealpost/internal/mail"
 	"github.com/sealpost/sealpost/internal/mail/outbox"
 	"github.com/sealpost/sealpost/internal/mail/profile"
+	"github.com/sealpost/sealpost/internal/mail/wire"
 	"github.com/sealpost/sealpost/internal/secret"
 	"github.com/sealpost/sealpost/internal/store"
 )
@@ -133,6 +134,9 @@ var errAddress = errors.New("mail servers on this address are not allowed here")
 // leads to.
 func (s *Service) dialAllowed(ctx context.Context, network, address string) (net.Conn, error) {
 	conn, err := s.dial(ctx, network, address)
+	if errors.Is(err, wire.ErrDenied) {
+		return nil, errAddress
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -243,6 +243,7 @@ func TestTheFamilyThatFailedGoesSecondForSomeMinutes(t *testing.T) {
 		time.Sleep(2 * time.Minute)
 		dial("mx.example", 250*time.Millisecond) // IPv6 may work again
 		// The other way round: IPv4 goes first now, and is what fails.
+		synctest.Wait()
 		w.fails = map[string]error{four: silence}
 		c, err := d.DialContext(t.Context(), "tcp", "mx.example:587")
 		if got := addressOf(t, c, err); got != six {
