@@ -204,7 +204,7 @@ func (f Filter) reach(tx *store.Tx) (reach, error) {
 
 // lost is the condition of the index of letters that did not arrive, word for
 // word.
-const lost = `state IN ('failed', 'expired', 'cancelled')`
+const lost = `(state = 'failed' OR state = 'expired' OR state = 'cancelled')`
 
 // listQuery finds n letters, the newest first.
 func listQuery(where string, n int) string {

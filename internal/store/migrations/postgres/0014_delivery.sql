@@ -22,7 +22,8 @@ CREATE INDEX outbox_letter_by_end ON outbox_letter (ended_at, state) WHERE ended
 
 -- The few that a search for their state would else look for among all, and those
 -- of them that can be sent again.
-CREATE INDEX outbox_letter_lost ON outbox_letter (state, id) WHERE state IN ('failed', 'expired', 'cancelled');
+CREATE INDEX outbox_letter_lost ON outbox_letter (state, id)
+    WHERE state = 'failed' OR state = 'expired' OR state = 'cancelled';
 CREATE INDEX outbox_letter_content ON outbox_letter (ended_at) WHERE state IN ('failed', 'expired') AND length(sealed) > 0;
 CREATE INDEX outbox_letter_bounced ON outbox_letter (bounced_at) WHERE bounced_at > 0;
 
