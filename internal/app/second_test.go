@@ -84,6 +84,14 @@ func TestASecondMailServer(t *testing.T) {
 		add("alan", "alan@deep.example.net")
 		second.Wait(t, 1)
 
+		// The shell reaches each of both.
+		tested := do[operator.MailTested](t, d.app, operator.CmdMailTest, operator.MailTest{To: "grace@example.com", Server: "second"})
+		if second.Wait(t, 2); !tested.Passed || len(first.Letters()) != 1 {
+			t.Errorf("the test of the second server passed: %v, with %d letters at the first", tested.Passed, len(first.Letters()))
+		}
+		if _, err := d.app.Door().Execute(t.Context(), shell, operator.CmdMailTest, []byte(`{"to":"a@example.org","server":"third"}`), mute{}); err == nil {
+			t.Error("there is a third server")
+		}
 		status := func() operator.MailStatus {
 			return do[operator.MailStatus](t, d.app, operator.CmdMailStatus, struct{}{})
 		}
@@ -93,7 +101,7 @@ func TestASecondMailServer(t *testing.T) {
 			clock.Advance(10 * time.Second)
 			return status().State == "paused"
 		})
-		second.Wait(t, 2)
+		second.Wait(t, 3)
 		if st := status(); !st.Covered || st.Second == nil || st.Second.State != "working" || st.Fallback != "at_once" || st.Routes != 1 {
 			t.Errorf("mail status says %+v, %+v", st, st.Second)
 		}
@@ -123,7 +131,7 @@ func TestASecondMailServer(t *testing.T) {
 				t.Errorf("%s got %d letters", who, n)
 			}
 		}
-		if len(got) != 4 {
+		if len(got) != 5 {
 			t.Errorf("letters went to %v", got)
 		}
 	})
