@@ -43,8 +43,8 @@ type world struct {
 	opened []*conn
 }
 
-// silence is a black hole.
-var silence = errors.New("silence")
+// errSilence is a black hole.
+var errSilence = errors.New("silence")
 
 // conn is a connection that knows whether it was closed.
 type conn struct {
@@ -97,7 +97,7 @@ func (w *world) connect(ctx context.Context, network, address string) (net.Conn,
 	w.mu.Lock()
 	w.asked = append(w.asked, host)
 	w.mu.Unlock()
-	if w.fails[host] == silence {
+	if w.fails[host] == errSilence {
 		<-ctx.Done()
 		return nil, &net.OpError{Op: "dial", Net: network, Err: ctx.Err()}
 	}
@@ -151,13 +151,13 @@ func TestIPv6AndIPv4Race(t *testing.T) {
 		},
 		{
 			"silence costs a quarter of a second",
-			&world{names: map[string][]string{"mx.example": {six, four}}, fails: map[string]error{six: silence}},
+			&world{names: map[string][]string{"mx.example": {six, four}}, fails: map[string]error{six: errSilence}},
 			four, 250 * time.Millisecond,
 			[]string{six, four},
 		},
 		{
 			"families take turns",
-			&world{names: map[string][]string{"mx.example": {six, "2001:db8::2", four, "192.0.2.2"}}, fails: map[string]error{six: silence, four: silence, "2001:db8::2": silence}},
+			&world{names: map[string][]string{"mx.example": {six, "2001:db8::2", four, "192.0.2.2"}}, fails: map[string]error{six: errSilence, four: errSilence, "2001:db8::2": errSilence}},
 			"192.0.2.2", 750 * time.Millisecond,
 			[]string{six, four, "2001:db8::2", "192.0.2.2"},
 		},
@@ -175,7 +175,7 @@ func TestIPv6AndIPv4Race(t *testing.T) {
 		},
 		{
 			"an address that comes late is tried all the same",
-			&world{names: map[string][]string{"mx.example": {six, four}}, slow: map[string]time.Duration{"ip6": time.Second}, fails: map[string]error{four: silence}},
+			&world{names: map[string][]string{"mx.example": {six, four}}, slow: map[string]time.Duration{"ip6": time.Second}, fails: map[string]error{four: errSilence}},
 			six, time.Second,
 			[]string{four, six},
 		},
@@ -222,7 +222,7 @@ func TestLosersAreClosed(t *testing.T) {
 
 func TestTheFamilyThatFailedGoesSecondForSomeMinutes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{names: map[string][]string{"mx.example": {six, four}, "other.example": {six, four}}, fails: map[string]error{six: silence}}
+		w := &world{names: map[string][]string{"mx.example": {six, four}, "other.example": {six, four}}, fails: map[string]error{six: errSilence}}
 		d := w.dialer(wire.Config{})
 		dial := func(host string, want time.Duration) {
 			t.Helper()
@@ -244,7 +244,7 @@ func TestTheFamilyThatFailedGoesSecondForSomeMinutes(t *testing.T) {
 		dial("mx.example", 250*time.Millisecond) // IPv6 may work again
 		// The other way round: IPv4 goes first now, and is what fails.
 		synctest.Wait()
-		w.fails = map[string]error{four: silence}
+		w.fails = map[string]error{four: errSilence}
 		c, err := d.DialContext(t.Context(), "tcp", "mx.example:587")
 		if got := addressOf(t, c, err); got != six {
 			t.Errorf("connected to %s", got)
@@ -272,7 +272,7 @@ func TestTheStoryOfAFailure(t *testing.T) {
 		},
 		{
 			"silence on both sides", "mx.example:587", "IPv6 2001:db8::1: no answer in time; IPv4 192.0.2.1: no answer in time",
-			&world{names: map[string][]string{"mx.example": {six, four}}, fails: map[string]error{six: silence, four: silence}},
+			&world{names: map[string][]string{"mx.example": {six, four}}, fails: map[string]error{six: errSilence, four: errSilence}},
 			context.DeadlineExceeded, true, false,
 		},
 		{
