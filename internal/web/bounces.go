@@ -10,6 +10,7 @@ import (
 	"github.com/sealpost/sealpost/internal/mail/bounce"
 	"github.com/sealpost/sealpost/internal/mail/smtp"
 	"github.com/sealpost/sealpost/internal/mail/trust"
+	"github.com/sealpost/sealpost/internal/web/checkup"
 	"github.com/sealpost/sealpost/internal/web/page"
 )
 
@@ -59,7 +60,7 @@ func (s *Site) bounces(v *visit, form func(*visit, bounce.Settings) page.BounceF
 		p.Form.Example = local + "+" + strings.Repeat("x", 8) + "@" + domain
 	}
 	for _, c := range o.Trusted {
-		card := certificate(c.Card, s.Now())
+		card := checkup.Certificate(c.Card, s.Now())
 		card.Mode, card.Hex = string(c.Mode), c.Hex
 		p.Form.Trusted = append(p.Form.Trusted, card)
 	}
@@ -262,13 +263,13 @@ func (s *Site) bounceTest(r bounce.Report) *page.BounceTest {
 			step.Is = "bad"
 		}
 		for i, card := range st.Chain {
-			c := certificate(card, s.Now())
-			c.Place = placeInChain(i, len(st.Chain), card)
+			c := checkup.Certificate(card, s.Now())
+			c.Place = checkup.Place(i, len(st.Chain), card)
 			if st.CanTrust && (i == 0 || i == len(st.Chain)-1 && card.IsCA) {
-				c.Trust = candidateValue(trust.ModeAnchor, card.DER)
+				c.Trust = checkup.Candidate(trust.ModeAnchor, card.DER)
 			}
 			if st.CanPin && i == 0 {
-				c.Pin = candidateValue(trust.ModePin, card.DER)
+				c.Pin = checkup.Candidate(trust.ModePin, card.DER)
 			}
 			step.Chain = append(step.Chain, c)
 		}

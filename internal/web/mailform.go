@@ -10,6 +10,7 @@ import (
 	"github.com/sealpost/sealpost/internal/mail"
 	"github.com/sealpost/sealpost/internal/mail/smtp"
 	"github.com/sealpost/sealpost/internal/mail/trust"
+	"github.com/sealpost/sealpost/internal/web/checkup"
 	"github.com/sealpost/sealpost/internal/web/page"
 )
 
@@ -178,15 +179,10 @@ func takeAuthorities(v *visit) error {
 			return fault.Invalid(fieldAuthority, fault.Sentence(err))
 		}
 		for _, c := range certs {
-			v.values.Add("candidate", candidateValue(trust.ModeAnchor, c.Raw))
+			v.values.Add("candidate", checkup.Candidate(trust.ModeAnchor, c.Raw))
 		}
 	}
 	return nil
-}
-
-// candidateValue writes a certificate for a form.
-func candidateValue(mode trust.Mode, der []byte) string {
-	return string(mode) + ":" + base64.StdEncoding.EncodeToString(der)
 }
 
 func parseCandidate(value string) (mail.Candidate, error) {
@@ -212,7 +208,7 @@ func candidates(v *visit) []page.Certificate {
 			continue
 		}
 		for _, cert := range certs {
-			card := certificate(trust.Describe(cert), v.s.Now())
+			card := checkup.Certificate(trust.Describe(cert), v.s.Now())
 			card.Mode, card.Value = string(c.Mode), value
 			cards = append(cards, card)
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/sealpost/sealpost/internal/mail/diagnose"
 	"github.com/sealpost/sealpost/internal/mail/letter"
 	"github.com/sealpost/sealpost/internal/vault"
+	"github.com/sealpost/sealpost/internal/web/checkup"
 	"github.com/sealpost/sealpost/internal/web/page"
 )
 
@@ -255,7 +256,7 @@ func (s *Site) mailRefused(v *visit, report diagnose.Report, err error) error {
 		return pageErr
 	}
 	if len(report.Steps) > 0 {
-		if p.Test, pageErr = s.mailTest(report, v.text("test_to"), listenerTo(v)); pageErr != nil {
+		if p.Test, pageErr = checkup.Test(report, v.text("test_to"), s.Version, s.Now(), listenerTo(v)); pageErr != nil {
 			return pageErr
 		}
 	}

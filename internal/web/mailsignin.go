@@ -10,6 +10,7 @@ import (
 	"github.com/sealpost/sealpost/internal/mail/oauth"
 	"github.com/sealpost/sealpost/internal/mail/verdict"
 	"github.com/sealpost/sealpost/internal/server"
+	"github.com/sealpost/sealpost/internal/web/checkup"
 	"github.com/sealpost/sealpost/internal/web/page"
 )
 
@@ -131,7 +132,7 @@ func signedInNotice(who string, saved mail.Profile) string {
 // notIn shows why nobody is signed in. Again is the sign-in that can be begun
 // once more, or "".
 func (s *Site) notIn(v *visit, again string, err error) error {
-	p := &page.MailNotIn{At: v.mail().path, Provider: speaker(""), Browser: browserOf(v).Origin}
+	p := &page.MailNotIn{At: v.mail().path, Provider: checkup.Speaker(""), Browser: browserOf(v).Origin}
 	p.Title, p.Crumbs = "The sign-in did not work", mailCrumbs(v)
 	var problem *mail.Problem
 	status := http.StatusUnprocessableEntity
@@ -161,24 +162,10 @@ func (s *Site) withUnfinished(v *visit, p *page.MailNotIn, remedy verdict.Remedy
 	if err != nil {
 		return
 	}
-	p.Provider = speaker(c.OAuth.Provider)
+	p.Provider = checkup.Speaker(c.OAuth.Provider)
 	if remedy == verdict.RemedySettings && c.OAuth.RedirectPath != "" {
 		p.RedirectURI = mail.RedirectURI(v.site.AccessURL, c.OAuth.RedirectPath)
 	}
-}
-
-// theServer begins a sentence about what a mail server said.
-const theServer = "The server"
-
-// speaker begins a sentence about what a provider said.
-func speaker(p oauth.Provider) string {
-	switch p {
-	case oauth.Microsoft:
-		return "Microsoft"
-	case oauth.Google:
-		return "Google"
-	}
-	return "The provider"
 }
 
 // decidePage asks whether somebody else than expected is right.

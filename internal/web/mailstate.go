@@ -7,6 +7,7 @@ import (
 	"github.com/sealpost/sealpost/internal/mail/outbox"
 	"github.com/sealpost/sealpost/internal/mail/verdict"
 	"github.com/sealpost/sealpost/internal/store"
+	"github.com/sealpost/sealpost/internal/web/checkup"
 	"github.com/sealpost/sealpost/internal/web/page"
 )
 
@@ -121,12 +122,12 @@ func delivering(p mail.Profile) (tone, title string) {
 func problemOf(st *page.MailState, h mail.Health) {
 	p := h.Profile
 	st.Text, st.Advice, st.Command, st.Reply, st.Link = p.Reason, p.Advice, p.Command, page.Said(p.Reply), p.Link
-	st.Speaker = theServer
+	st.Speaker = checkup.TheServer
 	if p.Auth == mail.AuthOAuth {
 		st.Reply = page.SaidWhole(p.Reply)
 	}
 	if h.FromAuthority || p.OAuth.Via == mail.ViaGraph {
-		st.Speaker = speaker(p.OAuth.Provider)
+		st.Speaker = checkup.Speaker(p.OAuth.Provider)
 	}
 }
 

@@ -3,15 +3,13 @@ package web
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"net/http"
-	"time"
 
 	"github.com/sealpost/sealpost/internal/fault"
 	"github.com/sealpost/sealpost/internal/mail"
 	"github.com/sealpost/sealpost/internal/mail/diagnose"
 	"github.com/sealpost/sealpost/internal/mail/oauth"
-	"github.com/sealpost/sealpost/internal/mail/trust"
+	"github.com/sealpost/sealpost/internal/web/checkup"
 	"github.com/sealpost/sealpost/internal/web/page"
 )
 
@@ -35,119 +33,23 @@ func (s *Site) testMail(v *visit) error {
 	if err != nil {
 		return err
 	}
-	if p.Test, err = s.mailTest(report, v.text("test_to"), listenerTo(v)); err != nil {
+	if p.Test, err = checkup.Test(report, v.text("test_to"), s.Version, s.Now(), listenerTo(v)); err != nil {
 		return err
 	}
 	p.Form.TestToken, p.Form.OfferAnyway = report.TestToken, !report.Passed
 	return v.render(p)
 }
 
-// mailTest is a report as the page shows it.
-func (s *Site) mailTest(r diagnose.Report, to string, said listener) (page.MailTest, error) {
-	document, err := r.JSON()
-	if err != nil {
-		return page.MailTest{}, fault.Internal(err)
-	}
-	t := page.MailTest{
-		To: to, Ran: true, Passed: r.Passed, Server: r.Server, Sent: r.To, Took: r.Took, Transcript: r.Transcript,
-		File: page.Download("text/plain", []byte(r.File(s.Version))), JSON: page.Download("application/json", document),
-	}
-	for _, step := range r.Steps {
-		t.Steps = append(t.Steps, checkStep(step, s.Now(), said))
-	}
-	for _, group := range r.Checks {
-		t.Groups = append(t.Groups, checkStep(group, s.Now(), said))
-	}
-	return t, nil
-}
-
-// listener knows whose words are heard in a step of a test.
-type listener struct {
-	// at is the page that the test is on.
-	at string
-	// provider gives out the tokens; graph tells that it takes the letters too.
-	provider oauth.Provider
-	graph    bool
-}
-
 // listenerTo is the listener to a test of what the form holds.
-func listenerTo(v *visit) listener {
-	l := listener{at: v.mail().path}
+func listenerTo(v *visit) checkup.Listener {
+	l := checkup.Listener{At: v.mail().path}
 	switch {
 	case v.text("kind") == string(mail.KindMicrosoft):
-		l.provider, l.graph = oauth.Microsoft, v.text("via") == string(mail.ViaGraph)
+		l.Provider, l.Graph = oauth.Microsoft, v.text("via") == string(mail.ViaGraph)
 	case v.text("kind") == string(mail.KindSMTP) && v.text("auth") == string(mail.AuthOAuth):
-		l.provider = settingsOf(v.text("provider"), "", "").Provider
+		l.Provider = settingsOf(v.text("provider"), "", "").Provider
 	}
 	return l
-}
-
-func (l listener) speaker(step string) string {
-	if l.graph || step == diagnose.StepAuthority || step == diagnose.StepToken {
-		return speaker(l.provider)
-	}
-	return theServer
-}
-
-func checkStep(s diagnose.Step, now time.Time, said listener) page.CheckStep {
-	step := page.CheckStep{
-		Key: s.Key, Title: s.Title, Is: string(s.State), Detail: s.Detail, Advice: s.Advice, Command: s.Command, Link: s.Link, Raw: page.Said(s.Raw), Took: s.Took,
-		Speaker: said.speaker(s.Key),
-	}
-	if s.Key == diagnose.StepToken {
-		step.Raw = page.SaidWhole(s.Raw)
-	}
-	for _, line := range s.Lines {
-		step.Lines = append(step.Lines, page.Said(line))
-	}
-	if s.Record != (diagnose.Record{}) {
-		step.Record = &page.DNSRecord{Key: s.Key, Name: s.Record.Name, Type: s.Record.Type, Value: s.Record.Value}
-	}
-	for _, check := range s.Checks {
-		step.Checks = append(step.Checks, checkStep(check, now, said))
-	}
-	for i, card := range s.Chain {
-		c := certificate(card, now)
-		c.Place, c.At = placeInChain(i, len(s.Chain), card), said.at
-		// The server's own certificate can be trusted, or the authority's at
-		// the end of the chain; a key is pinned of the server's alone.
-		if s.CanTrust && (i == 0 || i == len(s.Chain)-1 && card.IsCA) {
-			c.Trust = candidateValue(trust.ModeAnchor, card.DER)
-		}
-		if s.CanPin && i == 0 {
-			c.Pin = candidateValue(trust.ModePin, card.DER)
-		}
-		step.Chain = append(step.Chain, c)
-	}
-	return step
-}
-
-func placeInChain(i, n int, c trust.Card) string {
-	switch {
-	case i == 0:
-		return "the server's"
-	case i == n-1 && c.SelfSigned:
-		return "authority"
-	}
-	return "in between"
-}
-
-// certificate is a card as pages show it.
-func certificate(c trust.Card, now time.Time) page.Certificate {
-	out := page.Certificate{
-		Subject: c.Subject, Issuer: c.Issuer, Names: c.Names, NotBefore: c.NotBefore, NotAfter: c.NotAfter, Key: c.Key, Signature: c.Signature,
-		Fingerprint: c.Fingerprint, SelfSigned: c.SelfSigned, CA: c.IsCA,
-	}
-	left := c.NotAfter.Sub(now)
-	switch {
-	case now.Before(c.NotBefore):
-		out.Ends, out.EndsTone = "not valid yet", "bad"
-	case left <= 0:
-		out.Ends, out.EndsTone = "expired", "bad"
-	case left < 30*24*time.Hour:
-		out.Ends, out.EndsTone = fmt.Sprintf("ends in %s", page.Span(left)), "warn"
-	}
-	return out
 }
 
 // paintPart returns the HTML of a part of a page.
@@ -206,7 +108,7 @@ func (t *testStream) step(s diagnose.Step) {
 	if !t.begun {
 		t.begin()
 	}
-	step := checkStep(s, t.v.s.Now(), listenerTo(t.v))
+	step := checkup.Step(s, t.v.s.Now(), listenerTo(t.v))
 	if diagnose.IsGroup(s.Key) {
 		t.send(testLine{Group: s.Key, HTML: t.paint("check-group", step)})
 		return
@@ -230,7 +132,7 @@ func (t *testStream) end(r diagnose.Report, err error) error {
 	if err := t.stored(r); err != nil {
 		return err
 	}
-	test, err := t.v.s.mailTest(r, "", listenerTo(t.v))
+	test, err := checkup.Test(r, "", t.v.s.Version, t.v.s.Now(), listenerTo(t.v))
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/sealpost/sealpost/internal/mail/trust"
 	"github.com/sealpost/sealpost/internal/secret"
 	"github.com/sealpost/sealpost/internal/server"
+	"github.com/sealpost/sealpost/internal/web/checkup"
 	"github.com/sealpost/sealpost/internal/web/page"
 )
 
@@ -39,7 +40,7 @@ func (s *Site) mailTrust(v *visit, health mail.Health) (page.MailTrust, error) {
 		t.SignsInAgain = true
 	}
 	for _, c := range all {
-		card := certificate(c.Card, s.Now())
+		card := checkup.Certificate(c.Card, s.Now())
 		card.Mode, card.Hex, card.AddedBy, card.AddedAt = string(c.Mode), c.Hex, c.AddedBy, c.AddedAt
 		if card.Pinned() {
 			card.Ends, card.EndsTone = "", "" // a pin does not look at dates

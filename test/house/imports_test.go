@@ -81,11 +81,13 @@ var table = map[string]room{
 
 	"internal/blueprint": {8, "below", "set-up as code calls the same operations as the pages"},
 
-	"internal/web":        {9, "below", "handlers parse, call one operation, render"},
-	"internal/web/live":   {3, "internal/fault", "telling many pages of one answer needs to know none of them"},
-	"internal/web/static": {9, "internal/fault", "files that browsers fetch"},
-	"internal/web/page":   {9, "below", "what a page shows"},
-	"internal/operator":   {9, "below", "the command line's door calls the same operations as the pages"},
+	"internal/web":         {9, "below", "handlers parse, call one operation, render"},
+	"internal/web/journal": {9, "below", "what the outbox tells, as pages show it"},
+	"internal/web/checkup": {9, "below", "what a test of a mail server found, as pages show it"},
+	"internal/web/live":    {3, "internal/fault", "telling many pages of one answer needs to know none of them"},
+	"internal/web/static":  {9, "internal/fault", "files that browsers fetch"},
+	"internal/web/page":    {9, "below", "what a page shows"},
+	"internal/operator":    {9, "below", "the command line's door calls the same operations as the pages"},
 
 	"internal/app": {10, "below", "the only composition root"},
 	"internal/cli": {11, "internal/app internal/config internal/operator internal/blueprint ground", "one file for each command"},
@@ -94,8 +96,10 @@ var table = map[string]room{
 
 // sameFloor are imports inside one floor that are one room in two folders.
 var sameFloor = map[string]string{
-	"internal/web":       "internal/web/page internal/web/static",
-	"internal/blueprint": "",
+	"internal/web":         "internal/web/page internal/web/static internal/web/journal internal/web/checkup",
+	"internal/web/journal": "internal/web/page",
+	"internal/web/checkup": "internal/web/page",
+	"internal/blueprint":   "",
 }
 
 // rig are packages that exist for tests; no product code imports them.
