@@ -87,7 +87,7 @@ func (c *Conn) heardGroup(ctx context.Context, f *flight) (asked bool, err *Erro
 	}
 	// A server that loses what stands behind the first command of a group, or
 	// wants each to wait for the answer before, says that the order is wrong.
-	f.again = f.r.Err != nil && f.r.Err.Stage != StageMail && !understood(f.r.Err.Code)
+	f.again = f.r.Err != nil && !understood(f.r.Err.Code)
 	c.grouped = c.grouped || !f.again
 	return asked, nil
 }

@@ -19,6 +19,11 @@ func (c *Conn) sendInStep(ctx context.Context, f *flight, src *source) *Error {
 	if err == nil {
 		err = c.step(ctx, f)
 	}
+	if err == nil && f.again {
+		c.doubt(chunking, true)
+		c.retry(src, f)
+		return nil
+	}
 	if err != nil {
 		c.lost(f, err)
 	}
@@ -39,7 +44,8 @@ func (c *Conn) step(ctx context.Context, f *flight) *Error {
 		// The refusal stands whatever becomes of RSET.
 		return c.reset(ctx)
 	}
-	if c.chunks() && c.inChunks && !c.caps.Pipelining {
+	inChunk := c.chunks() && c.inChunks && !c.caps.Pipelining
+	if inChunk {
 		c.sayChunk(ctx, f)
 	} else {
 		reply, err := c.command(ctx, StageData, "DATA")
@@ -66,6 +72,7 @@ func (c *Conn) step(ctx context.Context, f *flight) *Error {
 		return err
 	}
 	c.clean = f.r.Err == nil
+	f.again = inChunk && f.r.Err != nil && !understood(f.r.Err.Code)
 	return nil
 }
 

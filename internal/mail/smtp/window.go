@@ -52,7 +52,7 @@ func (c *Conn) sendWindow(ctx context.Context, src *source, first *flight) *Erro
 	var reading sync.WaitGroup
 	reading.Go(func() { heard = w.read(ctx) })
 	wrote := w.write(ctx, first)
-	if wrote != nil {
+	if wrote != nil && ctx.Err() == nil {
 		// What the server said before it went may still be there.
 		c.in.grace.Store(time.Now().Add(afterWrite).UnixNano())
 		_ = c.raw.SetReadDeadline(time.Now().Add(afterWrite))
