@@ -213,7 +213,7 @@ func (a *App) build() (err error) {
 	}
 	late.Service = a.vault
 	a.door = operator.New(operator.Config{
-		DB: a.db, Keys: a.keys, Audit: a.audit, Outbox: a.outbox, Mail: a.mail, Doctor: a.doctor,
+		DB: a.db, Keys: a.keys, Audit: a.audit, Outbox: a.outbox, Bounces: a.bounces, Mail: a.mail, Doctor: a.doctor,
 		Second: a.second, SecondDoctor: a.doctor2, Servers: a.servers, DKIM: a.dkim,
 		Users: a.users, Vault: a.vault, Version: a.version,
 		Columns: sealedColumns(), LocalURL: func() string { return *a.url.Load() }, Now: a.out.Now,

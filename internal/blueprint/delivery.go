@@ -38,13 +38,13 @@ func (d *Delivery) check(c *fault.Check) {
 }
 
 // describesServer tells that the file says more of mail than how it is
-// delivered.
+// delivered and what becomes of bounces.
 func (m *Mail) describesServer() bool {
-	if m.Delivery == nil {
+	if m.Delivery == nil && m.Bounces == nil {
 		return true
 	}
 	rest := *m
-	rest.Delivery = nil
+	rest.Delivery, rest.Bounces = nil, nil
 	return !reflect.ValueOf(rest).IsZero()
 }
 

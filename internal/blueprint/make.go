@@ -9,6 +9,7 @@ import (
 	"github.com/sealpost/sealpost/internal/fault"
 	"github.com/sealpost/sealpost/internal/identity"
 	"github.com/sealpost/sealpost/internal/mail"
+	"github.com/sealpost/sealpost/internal/mail/bounce"
 	"github.com/sealpost/sealpost/internal/mail/letter"
 	"github.com/sealpost/sealpost/internal/mail/outbox"
 	"github.com/sealpost/sealpost/internal/mail/servers"
@@ -25,6 +26,7 @@ type Services struct {
 	Second  *mail.Service
 	Servers *servers.Service
 	Outbox  *outbox.Outbox
+	Bounces *bounce.Service
 }
 
 // maker compares a file with what is there, part by part. What is wrong with
@@ -54,7 +56,7 @@ func Make(ctx context.Context, services Services, by actor.Actor, spec Spec, sec
 		Services: services, by: by, spec: spec, secrets: secrets, people: map[string]identity.User{},
 		plan: &Plan{users: map[string]string{}, resources: map[string]string{}, accounts: map[string]string{}},
 	}
-	for _, part := range []func(context.Context) error{m.site, m.users, m.things, m.server, m.delivery} {
+	for _, part := range []func(context.Context) error{m.site, m.users, m.things, m.server, m.bounces, m.delivery} {
 		if err := part(ctx); err != nil {
 			return nil, err
 		}

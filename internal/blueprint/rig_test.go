@@ -24,6 +24,7 @@ import (
 	"github.com/sealpost/sealpost/internal/identity"
 	"github.com/sealpost/sealpost/internal/keyring"
 	"github.com/sealpost/sealpost/internal/mail"
+	"github.com/sealpost/sealpost/internal/mail/bounce"
 	"github.com/sealpost/sealpost/internal/mail/letter"
 	"github.com/sealpost/sealpost/internal/mail/oauth"
 	"github.com/sealpost/sealpost/internal/mail/outbox"
@@ -93,6 +94,8 @@ func each(t *testing.T, f func(r *rig)) {
 		r.Vault, err = vault.New(vault.Config{DB: db, Keys: keys, Audit: r.audit, Users: r.Users, Log: quiet})
 		r.must(err)
 		vaultLater.Service = r.Vault
+		r.Bounces, err = bounce.New(bounce.Config{DB: db, Keys: keys, Audit: r.audit, Outbox: r.box, Secrets: &vaultLater, Log: quiet})
+		r.must(err)
 		f(r)
 	})
 }

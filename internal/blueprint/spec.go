@@ -80,6 +80,8 @@ type Mail struct {
 	// Delivery is how long letters are tried and remembered. It may stand alone:
 	// then the mail servers stay as they are.
 	Delivery *Delivery `yaml:"delivery"`
+	// Bounces are where servers report failures to. They may stand alone as well.
+	Bounces *Bounces `yaml:"bounces"`
 }
 
 // Timeouts bound the parts of a connection to the mail server; what is left out
@@ -255,12 +257,15 @@ func (s Spec) check() error {
 	if m := s.Mail; m != nil && m.Delivery != nil {
 		m.Delivery.check(&c)
 	}
+	if m := s.Mail; m != nil && m.Bounces != nil {
+		m.Bounces.check(&c)
+	}
 	if m := s.Mail; m != nil && m.describesServer() {
 		m.check(&c)
 		_, known := servers.RuleOf(m.Fallback)
 		c.That(m.Fallback == "" || known, "mail.fallback", `Write "never", "at_once", "5m", "15m" or "60m".`)
 		if two := m.Second; two != nil {
-			c.That(two.Second == nil && two.Fallback == "" && two.Routes == nil && two.Delivery == nil, "mail.second", "There are two mail servers at most; fallback, routes and delivery stand under mail itself.")
+			c.That(two.Second == nil && two.Fallback == "" && two.Routes == nil && two.Delivery == nil && two.Bounces == nil, "mail.second", "There are two mail servers at most; fallback, routes, delivery and bounces stand under mail itself.")
 			var sub fault.Check
 			two.check(&sub)
 			for _, f := range fault.Fields(sub.Err()) {
@@ -372,6 +377,9 @@ func (s Spec) References() []Ref {
 				add(o.ClientSecret, o.Certificate, o.Key)
 			}
 		}
+	}
+	if s.Mail != nil {
+		add(s.Mail.Bounces.references()...)
 	}
 	for _, r := range s.Resources {
 		for _, a := range r.Accounts {

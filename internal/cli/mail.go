@@ -14,6 +14,7 @@ type mailCmd struct {
 	Test    mailTestCmd    `cmd:"" help:"Test the saved mail server, step by step, up to a mail it accepts."`
 	Status  mailStatusCmd  `cmd:"" help:"Say whether mail leaves and what waits."`
 	DKIM    mailDKIMCmd    `cmd:"" name:"dkim" help:"Show the keys that letters are signed with, and their records in the DNS."`
+	Bounces mailBouncesCmd `cmd:"" help:"Say how reading bounces goes, and which addresses mail came back from."`
 	Journal mailJournalCmd `cmd:"" help:"List what was sent to whom, with the server's reply."`
 }
 

@@ -23,7 +23,7 @@ func (c *commands) apply(ctx context.Context, by actor.Actor, a Apply, out Sink)
 		secrets[blueprint.Ref(ref)] = content
 	}
 	by.Door = doorApply
-	plan, err := blueprint.Make(ctx, blueprint.Services{Users: c.Users, Vault: c.Vault, Mail: c.Mail, Second: c.Second, Servers: c.Servers, Outbox: c.Outbox}, by, spec, secrets)
+	plan, err := blueprint.Make(ctx, blueprint.Services{Users: c.Users, Vault: c.Vault, Mail: c.Mail, Second: c.Second, Servers: c.Servers, Outbox: c.Outbox, Bounces: c.Bounces}, by, spec, secrets)
 	if err != nil {
 		return Applied{}, err
 	}

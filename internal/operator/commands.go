@@ -7,6 +7,7 @@ import (
 	"github.com/sealpost/sealpost/internal/identity"
 	"github.com/sealpost/sealpost/internal/keyring"
 	"github.com/sealpost/sealpost/internal/mail"
+	"github.com/sealpost/sealpost/internal/mail/bounce"
 	"github.com/sealpost/sealpost/internal/mail/diagnose"
 	"github.com/sealpost/sealpost/internal/mail/dkim"
 	"github.com/sealpost/sealpost/internal/mail/outbox"
@@ -22,8 +23,10 @@ type Config struct {
 	Keys   *keyring.Keyring
 	Audit  *audit.Log
 	Outbox *outbox.Outbox
-	Mail   *mail.Service
-	Doctor *diagnose.Doctor
+	// Bounces knows what came back.
+	Bounces *bounce.Service
+	Mail    *mail.Service
+	Doctor  *diagnose.Doctor
 	// Second is the mail server beside the first, Servers both of them.
 	Second       *mail.Service
 	SecondDoctor *diagnose.Doctor
@@ -66,6 +69,7 @@ func New(c Config) *Door {
 		CmdMailStatus:  typed(do.mailStatus),
 		CmdMailJournal: typed(do.mailJournal),
 		CmdMailDKIM:    typed(do.mailDKIM),
+		CmdMailBounces: typed(do.mailBounces),
 		CmdApply:       typed(do.apply),
 	}}
 }
