@@ -5,7 +5,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 LDFLAGS  = -s -w -X github.com/sealpost/sealpost/internal/cli.version=$(VERSION)
 TOOL     = $(GO) tool -modfile=tools/go.mod
 
-.PHONY: run build test race torture nightly bench fuzz lint fmt screenshots
+.PHONY: run build test race torture nightly bench bench-mail bench-relay bench-enqueue bench-queue bench-nodes bench-client fuzz lint fmt screenshots
 
 run: build
 	./bin/sealpost serve
@@ -33,6 +33,27 @@ nightly:
 
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./bench/...
+
+# Mail side by side with its peers, one target for each part of the table in
+# bench/README.md. On Debian and Ubuntu, as root, with the package postfix.
+BENCH = $(GO) test -timeout 20m -run '^$$' -benchmem ./bench -bench
+
+bench-mail: bench-relay bench-enqueue bench-client bench-nodes bench-queue
+
+bench-relay:
+	$(BENCH) '^Benchmark(PostfixRelay|Engine)$$' -benchtime 20000x
+
+bench-enqueue:
+	$(BENCH) '^Benchmark(PostfixInsert|Enqueue)$$' -benchtime 5000x
+
+bench-client:
+	$(BENCH) '^BenchmarkClient$$' -benchtime 1s
+
+bench-nodes:
+	$(BENCH) '^BenchmarkNodes$$' -benchtime 2000x
+
+bench-queue:
+	SEALPOST_QUEUE=1000000 $(BENCH) '^BenchmarkQueue$$/^sqlite$$' -benchtime 1x
 
 # Each fuzz target for FUZZTIME (default 20 s).
 fuzz:
