@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"maps"
-	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -14,6 +13,7 @@ import (
 	"github.com/sealpost/sealpost/internal/actor"
 	"github.com/sealpost/sealpost/internal/fault"
 	"github.com/sealpost/sealpost/internal/mail/outbox"
+	"github.com/sealpost/sealpost/internal/web/journal"
 	"github.com/sealpost/sealpost/internal/web/live"
 	"github.com/sealpost/sealpost/internal/web/page"
 )
@@ -22,8 +22,6 @@ const (
 	// beat is how often a page that is followed hears that nothing changed, and
 	// how often it is asked whether the sessions of those who listen are over.
 	beat = 15 * time.Second
-	// beatWait is how long a browser may take to take what it is sent.
-	beatWait = 10 * time.Second
 	// overlap is how far a look at the journal reaches back: a transaction may
 	// commit after one that began later.
 	overlap = 10 * time.Second
@@ -113,7 +111,7 @@ func (f *follower) ask(ctx context.Context, first bool) (*news, bool, error) {
 	changed := len(n.over) > 0 || g.Counts != f.counts
 	shown := map[string]rowNews{}
 	for _, r := range g.Rows {
-		row := letterRow(r)
+		row := journal.Row(r)
 		have, ok := f.shown[r.ID]
 		if !ok || have.key != row.Key {
 			changed = true
@@ -125,7 +123,7 @@ func (f *follower) ask(ctx context.Context, first bool) (*news, bool, error) {
 		shown[r.ID] = have
 		n.rows = append(n.rows, have)
 	}
-	if n.counts, err = f.s.paintLive("journal-counts", journalCounts(g.Counts, g.At)); err != nil {
+	if n.counts, err = f.s.paintLive("journal-counts", journal.CountsOf(g.Counts, g.At)); err != nil {
 		return nil, false, err
 	}
 	f.since, f.shown, f.counts = g.At.Add(-overlap), shown, g.Counts
@@ -171,54 +169,46 @@ func (s *Site) journalEvents(v *visit) error {
 	defer l.Close()
 	s.follower.come(v.by)
 	defer s.follower.leave(v.by)
-	return (&stream{v: v, control: http.NewResponseController(v.w), sent: map[string]string{}}).follow(l)
-}
-
-// stream is one page that follows the journal.
-type stream struct {
-	v       *visit
-	control *http.ResponseController
-	// sent are the keys of the rows as the page has them.
-	sent map[string]string
+	return s.follow(v, l)
 }
 
 // follow sends what comes. A browser that went away, or takes nothing, is
 // nobody's failure.
-func (t *stream) follow(l *live.Listener[*news]) error {
-	h := t.v.w.Header()
-	h.Set("Content-Type", "text/event-stream")
-	h.Set("X-Accel-Buffering", "no") // proxies pass it on at once
-	t.v.w.WriteHeader(http.StatusOK)
-	if !t.send("retry: 5000\n\n") {
+func (s *Site) follow(v *visit, l *live.Listener[*news]) error {
+	out, ok := live.Begin(v.w)
+	if !ok {
 		return nil
 	}
 	pulse := time.NewTicker(beat)
 	defer pulse.Stop()
+	sent := map[string]string{}
 	for {
 		select {
-		case <-t.v.ctx().Done():
+		case <-v.ctx().Done():
 			return nil
 		case <-pulse.C:
-			if !t.event("at", t.v.s.Now().UTC().Format(time.RFC3339)) {
-				return nil
-			}
+			ok = out.Send("at", s.Now().UTC().Format(time.RFC3339))
 		case n, open := <-l.C:
-			if !open {
+			switch {
+			case !open:
+				return nil
+			case n.over[v.by.SessionID]:
+				out.Send("over", "")
 				return nil
 			}
-			if n.over[t.v.by.SessionID] {
-				t.event("over", "")
-				return nil
-			}
-			if !t.tell(n) {
-				return nil
-			}
+			var data string
+			data, sent = n.since(sent)
+			ok = out.Send("journal", data)
+		}
+		if !ok {
+			return nil
 		}
 	}
 }
 
-// tell sends the numbers, and the rows that the page has otherwise.
-func (t *stream) tell(n *news) bool {
+// since returns the numbers and the rows that a page has otherwise, which was
+// sent rows with the keys that sent holds; and the keys that it has then.
+func (n *news) since(sent map[string]string) (data string, has map[string]string) {
 	type row struct {
 		ID   string `json:"id"`
 		HTML string `json:"html"`
@@ -228,35 +218,15 @@ func (t *stream) tell(n *news) bool {
 		Counts string `json:"counts"`
 		Rows   []row  `json:"rows"`
 	}{n.at.UTC().Format(time.RFC3339), n.counts, nil}
-	has := map[string]string{}
+	has = map[string]string{}
 	for _, r := range n.rows {
 		has[r.id] = r.key
-		if t.sent[r.id] != r.key {
+		if sent[r.id] != r.key {
 			out.Rows = append(out.Rows, row{r.id, r.html})
 		}
 	}
 	// The oldest first, so that each new one goes on top.
 	slices.SortFunc(out.Rows, func(a, b row) int { return strings.Compare(a.ID, b.ID) })
-	t.sent = has
-	b, err := json.Marshal(out)
-	if err != nil {
-		t.v.s.Log.ErrorContext(t.v.ctx(), "telling a page of the journal", "err", err)
-		return false
-	}
-	return t.event("journal", string(b))
-}
-
-// event sends one event, whose data is one line.
-func (t *stream) event(name, data string) bool {
-	return t.send("event: " + name + "\ndata: " + data + "\n\n")
-}
-
-// send reports whether the browser took it. Each piece has its own time, instead
-// of one for the whole answer.
-func (t *stream) send(text string) bool {
-	_ = t.control.SetWriteDeadline(time.Now().Add(beatWait))
-	if _, err := t.v.w.Write([]byte(text)); err != nil {
-		return false
-	}
-	return t.control.Flush() == nil
+	b, _ := json.Marshal(out) // strings can always be marshalled
+	return string(b), has
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/sealpost/sealpost/internal/identity"
 	"github.com/sealpost/sealpost/internal/mail/outbox"
 	"github.com/sealpost/sealpost/internal/store"
+	"github.com/sealpost/sealpost/internal/web/journal"
 	"github.com/sealpost/sealpost/internal/web/page"
 )
 
@@ -268,32 +269,7 @@ func (s *Site) receivers(v *visit, except string) ([]page.Option, error) {
 }
 
 func invitationLetter(row outbox.Row) *page.LetterState {
-	return &page.LetterState{ID: row.ID, State: letterTag(row.State), At: row.Changed, Reply: row.Reply, Advice: row.Advice, Attempts: int(row.Attempts)}
-}
-
-// letterTag returns a letter's state as a person reads it.
-func letterTag(state outbox.State) page.Tag {
-	switch state {
-	case outbox.Queued:
-		return page.Tag{Text: "On its way"}
-	case outbox.Held:
-		return page.Tag{Text: "Waits for mail", Tone: "warn"}
-	case outbox.Sending:
-		return page.Tag{Text: "Being sent"}
-	case outbox.Deferred:
-		return page.Tag{Text: "Delayed, tried again", Tone: "warn"}
-	case outbox.Uncertain:
-		return page.Tag{Text: "Uncertain, tried again", Tone: "warn"}
-	case outbox.Accepted:
-		return page.Tag{Text: "Accepted", Tone: "good"}
-	case outbox.Failed:
-		return page.Tag{Text: "Failed", Tone: "bad"}
-	case outbox.Expired:
-		return page.Tag{Text: "Ran out", Tone: "bad"}
-	case outbox.Cancelled:
-		return page.Tag{Text: "Cancelled"}
-	}
-	return page.Tag{Text: string(state)}
+	return &page.LetterState{ID: row.ID, State: journal.Tag(row.State), At: row.Changed, Reply: row.Reply, Advice: row.Advice, Attempts: int(row.Attempts)}
 }
 
 // editUserForm returns the form about the user in the path.
