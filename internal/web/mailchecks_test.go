@@ -111,6 +111,13 @@ func seesWhatReceiversSee(t *testing.T, chrome *peers.Browser) {
 		t.Error("the record cannot be copied, or nothing can be kept")
 	}
 	shoot(t, tab, "open")
+	tab.Look("dark", 360, 900)
+	if found := tab.Accessible(t); len(found) > 0 {
+		t.Errorf("axe finds %q", found)
+	}
+	if n := tab.Sideways(); n > 0 {
+		t.Errorf("the page scrolls %d pixels sideways", n)
+	}
 	tab.Click("#transcript-box a[download]")
 	quiet(t, r, tab)
 }
