@@ -41,6 +41,8 @@ func titles() map[string]string {
 		"mail.limited":         "Mail has reached its limit for today: letters wait",
 		"mail.sign_in_ended":   "Nobody could sign in for the mail server, which is stopped",
 		"mail.dkim_lost":       "The record of the key that signs letters is wrong or gone",
+		"mail.bounces_failing": "The bounce mailbox cannot be read",
+		"mail.bounces_saved":   "Somebody changed where reports about letters go",
 		"mail.expiring":        "Something of the mail server ends",
 	}
 }

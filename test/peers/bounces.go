@@ -27,6 +27,7 @@ type Bounces struct {
 	Address, Login, Password string
 
 	dir  string
+	pipe *os.File
 	gone <-chan struct{}
 	put  int
 }
@@ -101,16 +102,12 @@ func (b *Bounces) start(m *MailServer, p programs) error {
 		<-gone
 		return fmt.Errorf("it did not start: %s", said)
 	}
-	bouncesPipe = pipe
+	b.pipe = pipe
 	return nil
 }
 
-// bouncesPipe keeps the servers running. bouncesTaken counts the mailboxes that
-// tests have.
-var (
-	bouncesPipe  *os.File
-	bouncesTaken atomic.Int32
-)
+// bouncesTaken counts the mailboxes that tests have.
+var bouncesTaken atomic.Int32
 
 // mailboxes is how many there are.
 const mailboxes = 200

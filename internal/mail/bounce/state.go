@@ -104,6 +104,7 @@ func (s *Service) Numbers(ctx context.Context) (counts map[string]int64, marked 
 func (s *Service) auditFailing(tx *store.Tx, st stored) error {
 	return s.audit.Append(tx, actor.System("bounces"), audit.Event{
 		Action: "mail.bounces_failing", Kind: "bounces", ID: st.id, Name: st.name(), Outcome: audit.Failed, Reason: st.status.Reason,
+		Detail: []audit.Detail{{Name: "server said", Value: st.status.Said}, {Name: "what to do", Value: st.status.Advice}},
 	})
 }
 
