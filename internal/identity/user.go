@@ -329,13 +329,12 @@ func (s *Service) sendInvitation(tx *store.Tx, by actor.Actor, u User, token sec
 	if err != nil {
 		return Invited{}, err
 	}
-	gate, err := s.Outbox.Gate(tx, outbox.Main)
-	if err != nil {
+	done := Invited{User: u, Expires: expires, LetterID: id}
+	if done.Held, done.HeldWhy, err = s.Outbox.Held(tx, id); err != nil {
 		return Invited{}, err
 	}
-	done := Invited{User: u, Expires: expires, LetterID: id, Held: !gate.Open}
 	if done.Held {
-		done.HeldWhy, done.Link, done.Code = gate.Detail, link.URL, link.Code
+		done.Link, done.Code = link.URL, link.Code
 	}
 	return done, nil
 }

@@ -7,6 +7,21 @@ import (
 	"github.com/sealpost/sealpost/internal/store"
 )
 
+// Held reports whether a letter is kept back since no server may send it now, and
+// why, for a person.
+func (o *Outbox) Held(tx *store.Tx, letterID string) (held bool, why string, err error) {
+	route, err := store.One(tx, func(r store.Row) (s Slot, err error) { return s, r.Scan(&s) }, `SELECT route FROM outbox_letter WHERE id = $1`, letterID)
+	if err != nil {
+		return false, "", err
+	}
+	open, err := o.leaving(tx)
+	if err != nil || open[route] {
+		return false, "", err
+	}
+	g, err := o.Gate(tx, route)
+	return true, g.Detail, err
+}
+
 // SetCover says how long a server is paused before the other one stands in for
 // it, both ways; negative is never.
 func (o *Outbox) SetCover(tx *store.Tx, after time.Duration) error {

@@ -250,6 +250,42 @@ func TestTheSecondServerIsRemoved(t *testing.T) {
 	})
 }
 
+// held reports whether a letter is held.
+func (r *rig) held(id string) bool {
+	r.t.Helper()
+	var held bool
+	r.must(r.db.View(r.t.Context(), func(tx *store.Tx) (err error) {
+		held, _, err = r.box.Held(tx, id)
+		return err
+	}))
+	return held
+}
+
+func TestALetterIsHeldWhereNobodySendsIt(t *testing.T) {
+	each(t, func(r *rig) {
+		r.two()
+		r.set(time.Hour, "example.com")
+		main, second := r.add("a@example.org"), r.add("a@example.com")
+		if r.held(main) || r.held(second) {
+			t.Error("letters are held with both servers at work")
+		}
+		p, _, err := r.posts[mail.Second].mail.Active(t.Context())
+		r.must(err)
+		r.must(r.posts[mail.Second].mail.Pause(t.Context(), mail.Problem{Revision: p.Revision, Row: "refused", Reason: "No."}))
+		if r.held(main) || !r.held(second) {
+			t.Error("with the second server paused, the wrong one is held")
+		}
+		r.clock.Advance(time.Hour)
+		if r.held(second) {
+			t.Error("a letter is held that the first server may send")
+		}
+		r.must(r.posts[mail.Main].mail.Stop(t.Context(), admin, ""))
+		if !r.held(main) || !r.held(second) {
+			t.Error("letters are not held while nobody may send them")
+		}
+	})
+}
+
 func TestTheFirstStandsInForTheSecond(t *testing.T) {
 	each(t, func(r *rig) {
 		r.two()
