@@ -193,9 +193,9 @@ func (z *zone) card() Step {
 	case errors.Is(z.noDMARC, domain.ErrUnsure) && spf == unknown && dkim == unknown:
 		s.State, s.Detail = Skipped, "The DNS gave no answer in time, so what receivers will see is not known."
 	case spf == yes || dkim == yes:
-		s.Detail = said + "passes."
+		s.Detail = said + z.would("passes", "would pass")
 	case spf == no && dkim == no:
-		s.State, s.Detail = Warn, said+"fails. Letters may end as spam or be refused."
+		s.State, s.Detail = Warn, said+z.would("fails", "would fail")+" Letters may end as spam or be refused."
 		s.Advice = "Mend SPF or DKIM as said below; one of them is enough, both are better."
 	default:
 		s.State, s.Detail = Warn, said+"cannot be told from here."
@@ -206,4 +206,12 @@ func (z *zone) card() Step {
 		}
 	}
 	return s
+}
+
+// would chooses the words for a domain that asks for DMARC, or does not.
+func (z *zone) would(asks, not string) string {
+	if errors.Is(z.noDMARC, domain.ErrNone) {
+		return not + "; the domain has no record for it."
+	}
+	return asks + "."
 }

@@ -157,7 +157,7 @@ func TestWhatReceiversWillSee(t *testing.T) {
 			want: "SPF aligned no, DKIM aligned unknown", looks: "alignment",
 		},
 		{
-			what: "no DMARC record", records: without(well(), "_dmarc.example.org TXT"), want: "DMARC passes", looks: "dmarc",
+			what: "no DMARC record", records: without(well(), "_dmarc.example.org TXT"), want: "DMARC would pass; the domain has no record for it.", looks: "dmarc",
 			record: "_dmarc.example.org TXT v=DMARC1; p=none; rua=mailto:postmaster@example.org",
 		},
 		{what: "a domain that takes no mail", records: with(well(), "example.org MX", "0 ."), want: "DMARC passes", looks: "mx"},
@@ -165,7 +165,17 @@ func TestWhatReceiversWillSee(t *testing.T) {
 		{what: "Microsoft", records: office, host: "smtp.office365.com", want: "SPF aligned yes, DKIM aligned yes, so DMARC passes."},
 		{
 			what: "Microsoft, nothing entered", records: map[string][]string{"example.org TXT": {"v=spf1 -all"}, "example.org MX": {"0 mx.example.org"}}, host: "smtp.office365.com",
-			want: "SPF aligned no, DKIM aligned no, so DMARC fails.", looks: "alignment spf dkim dmarc", record: "example.org TXT v=spf1 include:spf.protection.outlook.com -all",
+			want: "SPF aligned no, DKIM aligned no, so DMARC would fail;", looks: "alignment spf dkim dmarc", record: "example.org TXT v=spf1 include:spf.protection.outlook.com -all",
+		},
+		{
+			what: "Microsoft, the wrong includes", records: map[string][]string{
+				"example.org TXT": {"v=spf1 include:elsewhere.net -all"}, "elsewhere.net TXT": {"v=spf1 -all"}, "example.org MX": {"0 mx.example.org"}, "_dmarc.example.org TXT": {"v=DMARC1; p=reject"},
+			}, host: "smtp.office365.com",
+			want: "SPF aligned no, DKIM aligned no, so DMARC fails.", looks: "alignment spf dkim", record: "example.org TXT v=spf1 include:elsewhere.net include:spf.protection.outlook.com -all",
+		},
+		{
+			what: "no SPF record, and a server inside", records: with(without(well(), "example.org TXT", "mail.example.org AAAA"), "mail.example.org A", "10.0.0.1"),
+			want: "SPF aligned no, DKIM aligned unknown", looks: "alignment spf",
 		},
 		{what: "a domain inside", records: map[string][]string{"mail.example.org A": {"192.0.2.1"}}, sender: "vault@example.local", want: "inside of your network alone"},
 	} {

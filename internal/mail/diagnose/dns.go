@@ -221,8 +221,10 @@ func (z *zone) senders(ctx context.Context) Step {
 	case err != nil:
 		z.spf = no
 		s.State, s.Detail = Warn, z.envelope+" has no SPF record, so letters from it cannot be told from forged ones by where they come from."
-		s.Advice = "Enter this record into the DNS."
-		s.Record = z.record("v=spf1 ~all")
+		s.Advice = "Enter a record that names everything which sends for the domain, for example v=spf1 ip4:ADDRESS ~all."
+		if len(z.sends()) > 0 {
+			s.Advice, s.Record = "Enter a record like this, with everything else that sends for the domain.", z.record("v=spf1 ~all")
+		}
 		return s
 	}
 	if spf.Unsure {
@@ -294,22 +296,33 @@ func (z *zone) ending(spf domain.SPF, s *Step) {
 	}
 }
 
-// record is an SPF record that lets the server send.
-func (z *zone) record(now string) Record {
-	var add []string
+// sends are the terms that let the server send.
+func (z *zone) sends() []string {
 	if z.provider != nil {
-		add = []string{"include:" + z.provider.include}
-	} else {
-		for _, a := range z.addrs {
-			switch {
-			case !domain.Public(a):
-			case a.Is4():
-				add = append(add, "ip4:"+a.String())
-			default:
-				add = append(add, "ip6:"+a.String())
-			}
+		return []string{"include:" + z.provider.include}
+	}
+	var add []string
+	for _, a := range z.addrs {
+		switch {
+		case !domain.Public(a):
+		case a.Is4():
+			add = append(add, "ip4:"+a.String())
+		default:
+			add = append(add, "ip6:"+a.String())
 		}
 	}
+	if len(add) > mostTerms {
+		// A list that long is better kept where it is.
+		return []string{"a:" + z.host}
+	}
+	return add
+}
+
+// mostTerms is how many addresses are named one by one.
+const mostTerms = 6
+
+// record is an SPF record that lets the server send as well.
+func (z *zone) record(now string) Record {
 	words := strings.Fields(now)
 	at := len(words)
 	for i, w := range words {
@@ -318,7 +331,7 @@ func (z *zone) record(now string) Record {
 			break
 		}
 	}
-	words = slices.Insert(words, at, first(add, 8)...)
+	words = slices.Insert(words, at, z.sends()...)
 	return Record{Name: z.envelope, Type: "TXT", Value: strings.Join(words, " ")}
 }
 
