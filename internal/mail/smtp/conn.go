@@ -313,7 +313,7 @@ func (c *Conn) Close() error {
 	if c.raw.SetDeadline(time.Now().Add(patience)) == nil {
 		c.cfg.Transcript.add("C:", "QUIT")
 		if _, err := io.WriteString(c.raw, "QUIT\r\n"); err == nil {
-			c.in.ctx, c.in.limit, c.in.set = context.Background(), patience, true
+			c.in.set = true // the deadline is set
 			if _, err := readReply(c.r); err == nil {
 				c.broken = true
 				return c.raw.Close()
