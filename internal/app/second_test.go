@@ -86,8 +86,8 @@ func TestASecondMailServer(t *testing.T) {
 
 		// The shell reaches each of both.
 		tested := do[operator.MailTested](t, d.app, operator.CmdMailTest, operator.MailTest{To: "grace@example.com", Server: "second"})
-		if second.Wait(t, 2); !tested.Passed || len(first.Letters()) != 1 {
-			t.Errorf("the test of the second server passed: %v, with %d letters at the first", tested.Passed, len(first.Letters()))
+		if second.Wait(t, 2); !tested.Report.Passed || len(first.Letters()) != 1 {
+			t.Errorf("the test of the second server passed: %v, with %d letters at the first", tested.Report.Passed, len(first.Letters()))
 		}
 		if _, err := d.app.Door().Execute(t.Context(), shell, operator.CmdMailTest, []byte(`{"to":"a@example.org","server":"third"}`), mute{}); err == nil {
 			t.Error("there is a third server")
