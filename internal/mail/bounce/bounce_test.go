@@ -346,6 +346,36 @@ func TestWhatIsWrongIsSaidAndTriedAgain(t *testing.T) {
 	})
 }
 
+// What was handled and could not be put away keeps nothing from being read, and
+// is put away once that works.
+func TestWhatCannotBeMovedIsMovedLater(t *testing.T) {
+	peers.Postfix(t)
+	each(t, func(r *rig) {
+		t := r.t
+		b := peers.BounceMailbox(t)
+		c := settings(b, peers.Postfix(t))
+		c.Handled, c.MoveTo = bounce.Move, "a//b"
+		r.save(c)
+		for n := range 2 {
+			s := r.send("u-ada", fmt.Sprintf("ada-%d@example.net", n))
+			b.Put(t, report(s, "failed", "", ""))
+			o := r.read()
+			if o.Status.State != bounce.StateFailing || !strings.Contains(o.Status.Reason, "cannot be moved to a//b") || o.Status.Said == "" {
+				t.Errorf("the state is %+v", o.Status)
+			}
+			if _, ok := r.marked(s.to); !ok {
+				t.Errorf("%s is not marked", s.to)
+			}
+		}
+		c.MoveTo, c.Password, c.Trust = "Done", mail.Password{}, nil
+		r.save(c)
+		o := r.read()
+		if o.Status.State != bounce.StateWorking || o.Counts["failed"] != 2 || b.Count(t, "") != 0 || b.Count(t, "Done") != 2 {
+			t.Errorf("the state is %+v, %v; %d are left and %d moved", o.Status, o.Counts, b.Count(t, ""), b.Count(t, "Done"))
+		}
+	})
+}
+
 func fingerprints(r *rig) []string {
 	o, err := r.s.Overview(r.t.Context(), admin)
 	r.must(err)
