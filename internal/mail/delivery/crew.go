@@ -26,7 +26,8 @@ type crowd struct {
 	mu     sync.Mutex
 	limit  int
 	window float64
-	// grown is closed, and replaced, when there may be one more.
+	// grown is closed, and replaced, when there may be one more, or work for those
+	// that there are.
 	grown chan struct{}
 }
 
@@ -52,9 +53,21 @@ func (c *crowd) took(backlog bool) {
 	}
 	c.window = min(c.window+1/c.window, float64(limit))
 	if int(c.window) > before {
-		close(c.grown)
-		c.grown = make(chan struct{})
+		c.wake()
 	}
+}
+
+// call wakes the lanes that wait: there is work for them.
+func (c *crowd) call() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.wake()
+}
+
+// wake lets those go on who wait for more. The caller holds the lock.
+func (c *crowd) wake() {
+	close(c.grown)
+	c.grown = make(chan struct{})
 }
 
 // failed counts trouble with a connection.
@@ -71,7 +84,7 @@ func (c *crowd) allows(number int) bool {
 	return number < max(int(c.window), 1)
 }
 
-// more is closed when there may be one more.
+// more is closed when a lane that waits should look for letters.
 func (c *crowd) more() <-chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()

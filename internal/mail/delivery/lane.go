@@ -49,8 +49,10 @@ type lane struct {
 	// second.
 	busy time.Duration
 	rate float64
-	// backlog tells that the last claim brought many letters.
-	backlog atomic.Bool
+	// backlog tells that the last claim brought many letters, few that it brought
+	// some, and fewer than it might; claimed is when it was made.
+	backlog, few atomic.Bool
+	claimed      atomic.Int64
 	// suspects are letters refused as if nothing could be sent.
 	suspects []suspect
 }
@@ -121,7 +123,6 @@ func (l *lane) work(ctx, send context.Context, t mail.Transport, n int, found fu
 	if err != nil || len(claims) == 0 {
 		return false, false, err
 	}
-	l.backlog.Store(len(claims) >= backlog)
 	tr.load(claims)
 	stop := func() {}
 	if !tr.single && n >= streamFrom && len(claims) == n {
@@ -161,13 +162,45 @@ func (l *lane) learn(tr *trip, wanted, claimed int) {
 // claim claims letters whose leases are kept from then on.
 func (l *lane) claim(ctx context.Context, n int) ([]outbox.Claim, error) {
 	e, since := l.engine, time.Now()
+	l.claimed.Store(since.UnixNano())
 	claims, err := e.outbox.Claim(ctx, e.slot, n, e.lease, l.sender.text)
 	if err != nil || len(claims) == 0 {
 		return nil, err
 	}
 	failpoint.Hit("delivery.claimed")
 	e.keeper.hold(l, claims, since)
+	l.backlog.Store(len(claims) >= backlog)
+	l.few.Store(len(claims) > 1 && len(claims) < n/2)
+	if len(claims) == n && n >= backlog {
+		e.crowd.call()
+	}
 	return claims, nil
+}
+
+// settle waits a moment where the last claim brought few letters of a steady
+// flow, so that the next one brings more: each costs a transaction. It reports
+// whether this lane is wanted at all: others that are at work can do it alone.
+func (l *lane) settle(ctx context.Context) bool {
+	if !l.few.Load() {
+		return true
+	}
+	for _, other := range l.engine.lanes[:l.number] {
+		if time.Since(time.Unix(0, other.claimed.Load())) < atWork {
+			return false
+		}
+	}
+	rest(ctx, time.Unix(0, l.claimed.Load()).Add(gather))
+	return true
+}
+
+// rest waits until t, or the end of ctx.
+func rest(ctx context.Context, t time.Time) {
+	timer := time.NewTimer(time.Until(t))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
 }
 
 // active is a profile that may be sent through, or none.

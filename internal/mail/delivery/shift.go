@@ -129,6 +129,7 @@ func (l *lane) stint(ctx, send context.Context, s *shift, found func()) (err err
 			return err
 		}
 		worked = worked || more
+		more = more && l.settle(ctx)
 	}
 	return nil
 }

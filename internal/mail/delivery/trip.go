@@ -25,9 +25,10 @@ const (
 	// ahead is for how long letters that are claimed may keep a connection busy:
 	// what is urgent and comes later waits no longer.
 	ahead = 500 * time.Millisecond
-	// gather is how long a lane that found few letters leaves them to come before
-	// it claims again.
-	gather = 4 * time.Millisecond
+	// gather is how long after a claim that brought few letters the next one is
+	// made, atWork how long ago a lane claimed that is at work.
+	gather = 10 * time.Millisecond
+	atWork = 50 * time.Millisecond
 )
 
 // ready is a letter that was claimed and built.
@@ -404,10 +405,9 @@ func (tr *trip) feed(n int) (stop func()) {
 			if len(claims) == 0 {
 				return
 			}
-			l.backlog.Store(len(claims) >= backlog)
 			tr.load(claims)
 			if len(claims) < n/2 {
-				tr.rest(began.Add(gather))
+				rest(tr.ctx, began.Add(gather))
 			}
 		}
 	})
@@ -433,16 +433,6 @@ func (tr *trip) low(n int) bool {
 			return true
 		}
 		tr.fed.Wait()
-	}
-}
-
-// rest waits until t, or the end of the trip.
-func (tr *trip) rest(t time.Time) {
-	timer := time.NewTimer(time.Until(t))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-tr.ctx.Done():
 	}
 }
 
