@@ -40,11 +40,15 @@ func (s *Site) captured(v *visit) error {
 	if err != nil {
 		return err
 	}
-	profile, set, err := s.Mail.Active(v.ctx())
+	st, err := s.Servers.State(v.ctx())
 	if err != nil {
 		return err
 	}
-	p.Active, p.Ask = set && profile.Kind == mail.KindCapture && p.Address != "", v.text("ask")
+	for _, slot := range mail.Slots() {
+		side := st.Of(slot)
+		p.Active = p.Active || side.Set && side.Profile.Kind == mail.KindCapture && p.Address != ""
+	}
+	p.Ask = v.text("ask")
 	return v.render(p)
 }
 

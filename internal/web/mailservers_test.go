@@ -88,7 +88,7 @@ func TestEverybodyHearsThatAServerStandsIn(t *testing.T) {
 	grace.post(secondPath+"/stop").leads(secondPath).sees(http.StatusOK, "The letters of this server are kept back", "Stopped")
 	grace.get(settingsPath).sees(http.StatusOK, "The second mail server is stopped.", "Letters to 1 domain wait for it.", "Delivering")
 	ada.get("/").lacks("stopped")
-	grace.post(secondPath+"/resume").leads(secondPath).lacks("is stopped")
+	grace.post(secondPath + "/resume").leads(secondPath).lacks("is stopped")
 }
 
 func TestASignInComesBackToTheSecondServer(t *testing.T) {
