@@ -3,15 +3,31 @@
 //
 // A letter is delivered at least once. It is claimed under a lease, which is
 // renewed while it is in work; its bytes and Message-ID are the same on every
-// attempt; its outcome is written down before the next letter begins. A crash
-// therefore repeats at most what was in flight, and a repeated letter can be
-// told by its Message-ID.
+// attempt; what came of it is on disk before the turn that claimed it ends, and
+// meanwhile no more than a bounded number is not. A crash therefore repeats at
+// most what was in flight, and a repeated letter can be told by its Message-ID.
+// A process that was stopped for longer than its lease begins no letter of
+// before, and what it writes is dropped, since another claim was made.
 //
-// Few lanes work side by side, each with one connection and one letter at a
-// time. A lane claims letters only once it has a connection that is encrypted
-// and signed in, so that a server that is down costs no letter an attempt.
-// While one lane hangs at a slow server the others go on, and urgent letters
-// overtake.
+// Few lanes work side by side, each with one connection. A lane claims letters
+// only once it has a connection that is encrypted and signed in, so that a server
+// that is down costs no letter an attempt. It claims one, then two, four and so
+// on, as long as all were taken, but no more than leave within half a second:
+// what is urgent and comes later waits no longer. They are opened and built
+// outside the transaction, and handed to the connection together, which has as
+// many in flight as the server allows (trip). From 64 on the lane claims the next
+// ones while it sends, for two seconds at a time, after which it looks whether
+// settings, password and connection are those of now. Where a provider counts
+// letters, they leave one by one.
+//
+// A recorder writes what came of letters, of all lanes, in groups: what comes
+// while one is being written is the next one. What the database does not take is
+// kept, and nothing more begins until it does.
+//
+// How many lanes work follows the concurrency of Postfix's scheduler: from two on
+// each letter that is taken adds 1/n while there is a backlog, and trouble with a
+// connection takes one away (crowd). While one lane hangs at a slow server the
+// others go on, and urgent letters overtake.
 //
 // Before a lane connects it takes a place among the connections of all nodes,
 // and before it claims it asks for leave to send, so that the nodes together
@@ -31,5 +47,6 @@
 //
 // The package refuses to send without a gate that is open, with a connection
 // made for other settings or an older password than those of now, and to
-// report an outcome that it did not see.
+// report an outcome that it did not see. A second engine serves a second server:
+// see outbox.Slot.
 package delivery
