@@ -105,7 +105,7 @@ func TestTheNumbersOfTheJournal(t *testing.T) {
 			return err
 		}))
 		row := r.row(claims[0].ID)
-		if row.Bounce.Status != "5.1.1" || row.Class != letter.ClassCode || row.Ended.IsZero() {
+		if row.Bounce.Status != "5.1.1" || row.Class != letter.ClassCode || row.Began.IsZero() || row.Ended.IsZero() {
 			r.t.Errorf("the row of a letter that bounced: %+v", row)
 		}
 		bounced, err := r.box.List(r.t.Context(), admin, outbox.Filter{Bounced: true})
