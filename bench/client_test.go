@@ -67,6 +67,7 @@ func share(
 	left.Store(int64(b.N))
 	take := func() bool { return left.Add(-1) >= 0 }
 	b.ReportAllocs()
+	before := used(b)
 	b.ResetTimer()
 	var all sync.WaitGroup
 	for _, send := range sends {
@@ -79,6 +80,7 @@ func share(
 	all.Wait()
 	b.StopTimer()
 	perSecond(b, b.N)
+	reportUse(b, before, b.N)
 	if got := p.sink.taken.Load(); got < int64(b.N) {
 		b.Errorf("the server took %d letters of %d", got, b.N)
 	}
