@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"crypto/tls"
-	"crypto/x509"
 	"net"
 	"strconv"
 	"sync/atomic"
@@ -54,12 +53,6 @@ func startTaker(b *testing.B, signIn, chunking bool) *taker {
 	b.Cleanup(func() { _ = listener.Close() })
 	go s.accept()
 	return s
-}
-
-func (s *taker) roots() *x509.CertPool {
-	pool := x509.NewCertPool()
-	pool.AddCert(s.authority.Root)
-	return pool
 }
 
 // expect says that n more letters are to come; arrived then waits for the last

@@ -106,26 +106,26 @@ func take(tx *store.Tx, due []stored, lease time.Duration, sender string) error 
 // openAll makes claims of letters that were taken. Damaged ones were changed in
 // the database.
 func (o *Outbox) openAll(ctx context.Context, taken []stored, sender string) (claims []Claim, damaged []stored, err error) {
-	err = o.db.View(ctx, func(tx *store.Tx) error {
-		claims, damaged = make([]Claim, 0, len(taken)), nil
-		for _, s := range taken {
-			content, err := o.open(tx, s.id, s.sealed)
-			if isSealed(err) {
-				// The keys may have been rotated since it was read.
+	claims = make([]Claim, 0, len(taken))
+	for _, s := range taken {
+		content, err := o.openApart(ctx, s.id, s.sealed)
+		if isSealed(err) {
+			// The keys may have been rotated since it was read.
+			err = o.db.View(ctx, func(tx *store.Tx) (err error) {
 				content, err = o.openNow(tx, s.id)
-			}
-			switch {
-			case isSealed(err):
-				damaged = append(damaged, s)
-			case err != nil:
 				return err
-			default:
-				claims = append(claims, s.claim(content, sender))
-			}
+			})
 		}
-		return nil
-	})
-	return claims, damaged, err
+		switch {
+		case isSealed(err):
+			damaged = append(damaged, s)
+		case err != nil:
+			return nil, nil, err
+		default:
+			claims = append(claims, s.claim(content, sender))
+		}
+	}
+	return claims, damaged, nil
 }
 
 // openNow opens a letter as it is in the database now.

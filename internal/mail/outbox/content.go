@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"context"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -81,6 +82,15 @@ func (o *Outbox) seal(tx *store.Tx, id string, c letter.Content) ([]byte, error)
 
 func (o *Outbox) open(tx *store.Tx, id string, sealed []byte) (sealedContent, error) {
 	v, err := o.keys.Open(tx, place(id), sealed)
+	if err != nil {
+		return sealedContent{}, err
+	}
+	return readContent(v)
+}
+
+// openApart is open after the transaction in which the letter was read.
+func (o *Outbox) openApart(ctx context.Context, id string, sealed []byte) (sealedContent, error) {
+	v, err := o.keys.OpenApart(ctx, place(id), sealed)
 	if err != nil {
 		return sealedContent{}, err
 	}
