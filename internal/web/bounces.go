@@ -32,6 +32,8 @@ func bounceRoutes() []route {
 const (
 	// shownMarks is how many marked addresses the page shows.
 	shownMarks = 200
+	// homeMarks is how many Home looks at to count users.
+	homeMarks = 50
 	// pickedAccounts is how many accounts the form offers at once.
 	pickedAccounts = 100
 )
@@ -373,7 +375,7 @@ func (s *Site) homeBounces(v *visit, p *page.Home) error {
 	if !v.by.May(actor.ManageUsers) {
 		return nil
 	}
-	marks, _, err := s.Bounces.Standing(v.ctx(), v.by, shownMarks)
+	marks, total, err := s.Bounces.Standing(v.ctx(), v.by, homeMarks)
 	if err != nil {
 		return err
 	}
@@ -393,6 +395,9 @@ func (s *Site) homeBounces(v *visit, p *page.Home) error {
 	text := "Mail to 1 user came back"
 	if n > 1 {
 		text = "Mail to " + page.Count(n) + " users came back"
+	}
+	if total > homeMarks {
+		text = "Mail to " + page.Count(n) + " users or more came back"
 	}
 	w := page.Waiting{Text: text, Tone: "bad", Path: "/users", Action: "Look"}
 	if s.open(v.by, bounce.Path) {

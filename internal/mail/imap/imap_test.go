@@ -332,6 +332,50 @@ func many(s *server) {
 	}
 }
 
+// A server without SASL gets LOGIN, with what no quoting can break, unless it
+// forbids that.
+func TestLoginIsTheLastResort(t *testing.T) {
+	const odd = "p\"a\\ß{5}"
+	r := serve(t, false, func(s *server) {
+		s.say(greeting)
+		tag, rest := s.answer("LOGIN", "")
+		if rest != "LOGIN {9}" {
+			s.say(tag + " BAD " + rest)
+			return
+		}
+		s.say("+ go on")
+		if _, rest := s.hear(); rest != "{9}" {
+			s.say(tag + " BAD " + rest)
+			return
+		}
+		s.say("+ go on")
+		line, err := s.r.ReadString('\n')
+		if err != nil || line != odd+"\r\n" {
+			s.say(tag + " NO [AUTHENTICATIONFAILED] " + line)
+			return
+		}
+		s.say(tag + " OK signed in")
+		s.answer("LOGOUT", "")
+	})
+	ctx := t.Context()
+	c, err := imap.Dial(ctx, r.cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.SignIn(ctx, sasl.Credential{Username: "bounces\"x", Password: secret.New(odd)}); err != nil {
+		t.Error(err)
+	}
+	c.Close(ctx)
+	<-r.done
+
+	r = serve(t, false, func(s *server) { s.say(greeting); s.answer("LOGOUT", "LOGINDISABLED") })
+	var e *imap.Error
+	if err := r.session(); !errors.As(err, &e) || e.Kind != imap.KindMissing {
+		t.Errorf("LOGINDISABLED: %v", err)
+	}
+	r.kept("LOGINDISABLED")
+}
+
 // The client in front of a server that many have.
 func TestARealServer(t *testing.T) {
 	b := peers.BounceMailbox(t)
