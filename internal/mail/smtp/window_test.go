@@ -3,9 +3,11 @@ package smtp_test
 import (
 	"bytes"
 	"context"
+	"flag"
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -22,6 +24,14 @@ import (
 // given up that was taken, none reaches somebody else's recipients, and no text
 // is read as commands.
 func TestLettersAndResultsStayTogether(t *testing.T) {
+	if os.Getenv("SEALPOST_TORTURE") != "" {
+		checks := flag.Lookup("rapid.checks")
+		usual := checks.Value.String()
+		defer func() { _ = checks.Value.Set(usual) }()
+		if err := checks.Value.Set("20000"); err != nil {
+			t.Fatal(err)
+		}
+	}
 	rapid.Check(t, func(t *rapid.T) {
 		m := startModel(t, rapid.SampledFrom([]trait{
 			honest, honest, honest, leavesChunks, noChunks, badOrder, refusesGroups, dropsGroups, keepsOpen, takesDATA,
