@@ -120,7 +120,7 @@ func TestTheSigningPageInABrowser(t *testing.T) {
 		for _, s := range []struct {
 			theme string
 			width int64
-		}{{"light", 1200}, {"dark", 1200}, {"light", 360}, {"dark", 360}} {
+		}{{"light", 1200}, {"dark", 360}} {
 			tab.Look(s.theme, s.width, 900)
 			if over := tab.Sideways(); over > 0 {
 				t.Errorf("%s, %d wide: %d pixels are beside the page", name, s.width, over)
