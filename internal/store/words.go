@@ -57,6 +57,18 @@ func (tx *Tx) SkipLocked() string {
 	return ""
 }
 
+// PlanAnew lets the statements of the transaction that follow be planned for the
+// tables as they are. Without it PostgreSQL goes on with a plan that it made when
+// a table was empty, and walks all of it to find a group of rows, until it has
+// looked at the table again. It costs a statement: use it for groups.
+func (tx *Tx) PlanAnew() error {
+	if tx.db.engine != Postgres {
+		return nil
+	}
+	_, err := tx.Exec("SET LOCAL plan_cache_mode = force_custom_plan")
+	return err
+}
+
 // Like returns a condition: the column contains the text of parameter $n,
 // whatever its case. Give [LikePattern] of the text as that parameter. The
 // column is an expression from the program, never from a person.

@@ -57,6 +57,9 @@ func (o *Outbox) Claim(ctx context.Context, slot Slot, n int, lease time.Duratio
 		if err != nil || len(routes) == 0 {
 			return err
 		}
+		if err := tx.PlanAnew(); err != nil {
+			return err
+		}
 		if due, err = store.All(tx, scanStored, dueQuery(tx, routes, n), store.Micros(tx.Now())); err != nil {
 			return err
 		}
@@ -205,6 +208,9 @@ func (o *Outbox) Renew(ctx context.Context, claims []Claim, lease time.Duration)
 	}
 	err = o.db.Update(ctx, func(tx *store.Tx) error {
 		held = nil
+		if err := tx.PlanAnew(); err != nil {
+			return err
+		}
 		until := store.Micros(tx.Now().Add(lease))
 		for rest := claims; len(rest) > 0; {
 			some := fill(rest[:min(len(rest), MostOutcomes)])

@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"context"
+	"errors"
 	"strconv"
 	"strings"
 	"time"
@@ -47,7 +48,7 @@ const MostOutcomes = 256
 func (o *Outbox) Record(ctx context.Context, outcomes ...Outcome) error {
 	ended, back := sorted(outcomes)
 	return o.db.Update(ctx, func(tx *store.Tx) error {
-		if err := giveBack(tx, back); err != nil {
+		if err := errors.Join(tx.PlanAnew(), giveBack(tx, back)); err != nil {
 			return err
 		}
 		return o.record(tx, ended)
