@@ -17,10 +17,11 @@
 //
 // # SQLite
 //
-// One connection writes. Callers take turns on it, each in a savepoint of its
-// own, and those that arrive together share one commit and with it one flush
-// to disk; none of them hears of success before that commit. Readers have
-// connections of their own, each of which cannot write. The file is locked
+// One connection writes. Callers pass it from one to the next, what one of them
+// did can be taken back alone, and those that arrive together share one commit
+// and with it one flush to disk; none of them hears of success before that
+// commit. What few change and everybody reads can be [Kept] in memory meanwhile.
+// Readers have connections of their own, each of which cannot write. The file is locked
 // against a second process for as long as it is open.
 //
 // # PostgreSQL

@@ -209,7 +209,7 @@ func (w *writer) leave(ctx context.Context, t *turn, err error) {
 		w.group.members = append(w.group.members, t)
 		return
 	case err == nil:
-		err = errGaveUp
+		err = notStored(errGaveUp)
 		w.dissolve(ctx, errGaveUp)
 	case !marked:
 		w.rollback(ctx)
@@ -275,8 +275,12 @@ func (w *writer) dissolve(ctx context.Context, err error) {
 	w.group.members = nil
 	w.rollback(ctx)
 	for _, t := range members {
-		t.end <- fault.Unavailable("The change could not be stored. Check the disk of the data folder, then try again.").Because(err)
+		t.end <- notStored(err)
 	}
+}
+
+func notStored(err error) error {
+	return fault.Unavailable("The change could not be stored. Check the disk of the data folder, then try again.").Because(err)
 }
 
 // commitFailure marks an error of the commit after which the log may or may
