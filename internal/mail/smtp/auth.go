@@ -47,8 +47,6 @@ func (c *Conn) auth(ctx context.Context) error {
 
 // exchange runs one SASL exchange (RFC 4954 4).
 func (c *Conn) exchange(ctx context.Context, m sasl.Mechanism) error {
-	c.keepSecret(c.cfg.Auth.Password.Reveal())
-	c.keepSecret(c.cfg.Auth.Token.Reveal())
 	reply, err := c.begin(ctx, m)
 	if err != nil {
 		return err
@@ -118,6 +116,19 @@ func (c *Conn) encode(v secret.Value) string {
 	encoded := base64.StdEncoding.EncodeToString([]byte(v.Reveal()))
 	c.keepSecret(encoded)
 	return encoded
+}
+
+// keepForms remembers a secret as it is and as it looks inside base64, where it
+// can stand in three ways.
+func (c *Conn) keepForms(s string) {
+	if s == "" {
+		return
+	}
+	c.keepSecret(s)
+	for shift := range 3 {
+		text := base64.StdEncoding.EncodeToString([]byte(strings.Repeat("\x00", shift) + s))
+		c.keepSecret(text[(shift*8+5)/6 : (shift+len(s))*8/6])
+	}
 }
 
 // keepSecret remembers what hide is to look for.

@@ -59,6 +59,11 @@ func Dial(ctx context.Context, cfg Config) (*Conn, error) {
 	}
 	c := &Conn{cfg: cfg, timeout: cfg.Timeouts.withDefaults(), clean: true}
 	c.in, c.out = &incoming{c: c}, &outgoing{c: c}
+	if cfg.Auth != nil {
+		// A server may know them from the connection before.
+		c.keepForms(cfg.Auth.Password.Reveal())
+		c.keepForms(cfg.Auth.Token.Reveal())
+	}
 	if err := c.connect(ctx); err != nil {
 		return nil, cfg.mark(err)
 	}
@@ -201,6 +206,9 @@ func (c *Conn) hello(ctx context.Context) error {
 		reply.Lines = reply.Lines[:1]
 	}
 	c.caps = parseCaps(reply.Lines)
+	for i, l := range c.caps.Lines {
+		c.caps.Lines[i] = c.hide(l)
+	}
 	c.observe(Event{Stage: StageEHLO, Detail: c.caps.Lines, Took: time.Since(began)})
 	return nil
 }
@@ -406,8 +414,9 @@ func (c *Conn) readRest(ctx context.Context, stage Stage, line []byte) (Reply, e
 		if c.cfg.Transcript != nil {
 			c.cfg.Transcript.add("S:", Reply{Code: reply.Code, Enhanced: reply.Enhanced, Lines: []string{told}}.String())
 		}
-		// A challenge is for the mechanism, which needs it as it is.
-		if stage != StageAuth || reply.Code != challenge {
+		// A challenge is for the mechanism, which needs it as it is; announcements
+		// are read first.
+		if (stage != StageAuth || reply.Code != challenge) && (stage != StageEHLO || reply.Code != 250) {
 			reply.Lines[i] = told
 		}
 	}
