@@ -40,7 +40,9 @@ func (s *Site) mailServersPage(v *visit) (*page.MailServers, error) {
 		if err != nil {
 			return nil, err
 		}
-		p.Servers = append(p.Servers, state)
+		if slot == mail.Main || p.Two {
+			p.Servers = append(p.Servers, state)
+		}
 	}
 	return p, nil
 }

@@ -193,6 +193,10 @@ func (e *estate) at(t *testing.T, route string) string {
 func (e *estate) leaves(t *testing.T, settings string) string {
 	t.Helper()
 	e.secrets["the client secret"] = "canary-client-Secret~8-otter"
+	if settings != "/admin/settings/mail" {
+		// A second server is beside a first one, which a walk may have removed.
+		e.people["grace"].post("/admin/settings/mail", url.Values{"kind": {"capture"}, "sender_address": {"vault@example.org"}, "access_url": {e.URL()}})
+	}
 	a := e.people["grace"].post(settings+"/sign-in", url.Values{
 		"kind": {"microsoft"}, "host": {"smtp.office365.com"}, "port": {"587"}, "sender_address": {"vault@example.org"}, "access_url": {e.URL()}, "origin": {e.URL()},
 		"tenant": {"11111111-2222-3333-4444-555555555555"}, "client_id": {"aaaaaaaa-2222-3333-4444-555555555555"}, "client_secret_action": {"replace"},
