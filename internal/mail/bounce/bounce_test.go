@@ -179,7 +179,7 @@ func TestReadingTwiceChangesNothing(t *testing.T) {
 		b := peers.BounceMailbox(t)
 		c := settings(b, m)
 		r.save(c)
-		s := r.send("u-ada", "ada@example.net")
+		s, slow := r.send("u-ada", "ada@example.net"), r.send("u-ada", "ada@example.net")
 		b.Put(t, report(s, "failed", "", ""))
 		r.read()
 		if _, ok := r.marked(s.to); !ok {
@@ -201,6 +201,12 @@ func TestReadingTwiceChangesNothing(t *testing.T) {
 		}
 		if o.Counts["failed"] != 1 || len(r.entries("mail.bounced")) != 1 || len(r.entries("mail.bounce_cleared")) != 1 {
 			t.Errorf("counted %v", o.Counts)
+		}
+		// Nor does a letter from before that comes back only now, though it says so.
+		b.Put(t, report(slow, "failed", "", ""))
+		r.read()
+		if _, ok := r.marked(s.to); ok || !r.row(slow.id).Bounce.Final {
+			t.Error("a letter from before brings a mark back")
 		}
 		// The next letter that comes back marks again.
 		s = r.send("u-ada", "ada@example.net")

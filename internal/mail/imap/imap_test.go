@@ -222,6 +222,8 @@ func TestNothingIsSaidBeforeTLS(t *testing.T) {
 		var e *imap.Error
 		if err := r.session(); !errors.As(err, &e) {
 			t.Errorf("%s: got %v", name, err)
+		} else if name == "injection" && (e.Stage != imap.StageTLS || e.Kind != imap.KindProtocol) {
+			t.Errorf("what was injected is passed over: %v", err)
 		}
 		r.kept(name)
 	}
