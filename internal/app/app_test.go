@@ -20,6 +20,7 @@ import (
 	"github.com/sealpost/sealpost/internal/fault"
 	"github.com/sealpost/sealpost/internal/identity"
 	"github.com/sealpost/sealpost/internal/mail/capture"
+	"github.com/sealpost/sealpost/internal/mail/outbox"
 	"github.com/sealpost/sealpost/internal/mail/smtptest"
 	"github.com/sealpost/sealpost/internal/operator"
 	"github.com/sealpost/sealpost/internal/secret"

@@ -183,10 +183,10 @@ func TestAMailboxAtExchangeOnline(t *testing.T) {
 		// The webhook's back-off, if there was one, is by the same clock.
 		until(t, "the alert", func() bool { return strings.HasSuffix(o.alerted(t), "mail.expiring mail.paused") })
 		want := []string{
-			`sealpost_mail_remedy{remedy="sign_in"} 1`, `sealpost_mail_remedy{remedy="settings"} 0`, `sealpost_mail_state{state="paused"} 1`,
-			`sealpost_mail_end_timestamp_seconds{what="client_secret"} 1.773`, `sealpost_mail_end_timestamp_seconds{what="sign_in"} `,
+			`sealpost_mail_remedy{remedy="sign_in",server="main"} 1`, `sealpost_mail_remedy{remedy="settings",server="main"} 0`, `sealpost_mail_state{server="main",state="paused"} 1`,
+			`sealpost_mail_end_timestamp_seconds{server="main",what="client_secret"} 1.773`, `sealpost_mail_end_timestamp_seconds{server="main",what="sign_in"} `,
 			`sealpost_oauth_requests_total{grant="consent",provider="microsoft",result="refused"}`,
-			`sealpost_alerts_total{result="posted"}`, `sealpost_mail_recipients_limit 10000`, "sealpost_mail_recipients ", "sealpost_oauth_token_timestamp_seconds 1.77",
+			`sealpost_alerts_total{result="posted"}`, `sealpost_mail_recipients_limit{server="main"} 10000`, `sealpost_mail_recipients{server="main"} `, `sealpost_oauth_token_timestamp_seconds{server="main"} 1.77`,
 		}
 		body := o.scrape(t)
 		for _, w := range want {
