@@ -1,9 +1,10 @@
-//go:build failpoints
+//go:build failpoints && linux
 
 package failpoint
 
 import (
 	"os"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -29,7 +30,11 @@ func Hit(name string) {
 		return
 	}
 	if how == "stop" {
-		_ = syscall.Kill(os.Getpid(), syscall.SIGSTOP)
+		// Sent to this very thread, the signal is met before the call returns. Sent
+		// to the process, it would wait for any of its threads to be run.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		_, _, _ = syscall.Syscall(syscall.SYS_TGKILL, uintptr(os.Getpid()), uintptr(syscall.Gettid()), uintptr(syscall.SIGSTOP))
 		return
 	}
 	// The kernel ends the process at once: no deferred function runs, no
