@@ -201,6 +201,11 @@ func (o *Outbox) CancelFor(tx *store.Tx, userID string, kinds ...string) error {
 		if err != nil {
 			return err
 		}
+		if len(ids) == 0 {
+			// None, by the same statements: how many there are must not tell whether
+			// somebody asked for a link before.
+			ids = []string{""}
+		}
 		for _, id := range ids {
 			if err := cancelWaiting(tx, id); err != nil {
 				return err
