@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
-	"strings"
+	"strconv"
 	"syscall"
 	"testing"
 
@@ -50,9 +52,24 @@ func points() []point {
 	}
 }
 
+// offer is a server, and how many letters it is given.
+type offer struct {
+	name     string
+	announce []string
+	letters  int
+}
+
+// offers are a server that takes one command after the other, one that takes
+// groups of them, and one that takes letters before the ones before them are
+// answered.
+func offers() []offer {
+	return []offer{{"plain", nil, 12}, {"groups", []string{"PIPELINING"}, 12}, {"window", []string{"PIPELINING", "CHUNKING"}, 40}}
+}
+
 // inFlight is how many letters a lane may have with the server, or not written
-// down yet, around the nth of them: it sends one, then two, then four and so on,
-// and begins no letter before all of those before are written down.
+// down yet, around the nth of them: it claims one, then two, then four and so on,
+// and claims no more before all of those before are written down. No window is as
+// large.
 func inFlight(n int) int {
 	size := 1
 	for first := 1; first+size <= n; size *= 2 {
@@ -61,31 +78,130 @@ func inFlight(n int) int {
 	return size
 }
 
+// plight is a way to be killed: at the nth hit of a point, with so many
+// connections to a server.
+type plight struct {
+	engine store.Engine
+	point
+	n, connections int
+	offer
+	// again lets the process that goes on be killed as well.
+	again bool
+}
+
+func (p plight) String() string {
+	return fmt.Sprintf("%s/%s:%d/%s/%d", p.engine, p.point.name, p.n, p.offer.name, p.connections)
+}
+
+// bound is how many letters a process that is killed may leave for another one
+// to repeat.
+func (p plight) bound() int {
+	switch {
+	case p.point.name == "delivery.recorded-group", !p.begun && p.connections > 1:
+		// A group is one of several letters, and the other lanes' claims are not
+		// counted.
+		return p.connections * inFlight(p.letters)
+	case !p.begun:
+		return 0
+	}
+	return p.connections * inFlight(p.n)
+}
+
+// plights are those to go through: by default each point once on each engine,
+// with each kind of server in turn.
+func plights() (all []plight) {
+	engines := []store.Engine{store.SQLite, store.Postgres}
+	for i, point := range points() {
+		for j, engine := range engines {
+			p := plight{engine: engine, point: point, n: 2, connections: 1 + (i+j)%2, offer: offers()[(2*i+j)%3], again: i == 3}
+			if point.most == 12 && p.letters > 12 {
+				p.n = 20 // many are in flight by then
+			}
+			all = append(all, p)
+		}
+	}
+	return all
+}
+
+// tortures are runs of each point on each engine, drawn by chance.
+func tortures(t *testing.T, runs int) (all []plight) {
+	seed := rand.Uint64()
+	if s := os.Getenv("SEALPOST_SEED"); s != "" {
+		var err error
+		if seed, err = strconv.ParseUint(s, 10, 64); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Logf("SEALPOST_SEED=%d", seed)
+	chance := rand.New(rand.NewPCG(seed, 0))
+	for range runs {
+		for _, point := range points() {
+			for _, engine := range []store.Engine{store.SQLite, store.Postgres} {
+				p := plight{engine: engine, point: point, connections: 1 + chance.IntN(3), offer: offers()[chance.IntN(3)], again: chance.IntN(4) == 0}
+				most := p.most
+				if most == 12 {
+					most = p.letters
+				}
+				p.n = 1 + chance.IntN(most)
+				all = append(all, p)
+			}
+		}
+	}
+	return all
+}
+
+// tortureRuns is how often each point is tried on each engine under torture.
+func tortureRuns(t *testing.T) int {
+	if s := os.Getenv("SEALPOST_RUNS"); s != "" {
+		n, err := strconv.Atoi(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	return 200
+}
+
 // A process that is killed while it delivers loses no letter, and repeats one
 // only where the server had it and the process could not say so any more.
 func TestKilledWhileDelivering(t *testing.T) {
 	t.Parallel()
-	times, lanes := []int{2}, []int{1}
+	program := buildProgram(t, "crash")
+	all := plights()
 	if torture() {
-		times, lanes = []int{1, 2, 3, 5, 8}, []int{1, 2}
+		all = tortures(t, tortureRuns(t))
 	}
-	program := filepath.Join(t.TempDir(), "crash")
-	if out, err := exec.Command("go", "build", "-tags", "failpoints", "-o", program, "./testdata/crash").CombinedOutput(); err != nil {
-		t.Fatalf("building the program that is killed: %v\n%s", err, out)
+	for _, p := range all {
+		t.Run(p.String(), func(t *testing.T) { newCrash(t, p.engine, program, p.announce...).run(p) })
 	}
-	for _, engine := range []store.Engine{store.SQLite, store.Postgres} {
-		for _, p := range points() {
-			for _, n := range times {
-				if n > p.most {
-					continue
-				}
-				for _, connections := range lanes {
-					t.Run(fmt.Sprintf("%s/%s:%d/%d", engine, p.name, n, connections), func(t *testing.T) {
-						newCrash(t, engine, program).run(p, n, connections)
-					})
-				}
+}
+
+// Each point that the packages have is in the matrix.
+func TestEachPointIsInTheMatrix(t *testing.T) {
+	var known, found []string
+	for _, p := range points() {
+		known = append(known, p.name)
+	}
+	hit := regexp.MustCompile(`failpoint\.Hit\("(delivery\.[^"]+)"\)`)
+	for _, pattern := range []string{"*.go", "../outbox/*.go", "../smtp/*.go", "../*.go"} {
+		files, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, m := range hit.FindAllStringSubmatch(string(text), -1) {
+				found = append(found, m[1])
 			}
 		}
+	}
+	slices.Sort(known)
+	slices.Sort(found)
+	if found = slices.Compact(found); !slices.Equal(known, found) {
+		t.Errorf("the matrix has\n%q, and the packages\n%q", known, found)
 	}
 }
 
@@ -98,8 +214,8 @@ type crash struct {
 	program string
 }
 
-func newCrash(t *testing.T, engine store.Engine, program string) *crash {
-	return &crash{t: t, cfg: storetest.Config(t, engine, nil), sink: smtptest.StartSink(t, smtptest.SinkConfig{}), program: program}
+func newCrash(t *testing.T, engine store.Engine, program string, announce ...string) *crash {
+	return &crash{t: t, cfg: storetest.Config(t, engine, nil), sink: smtptest.StartSink(t, smtptest.SinkConfig{Announce: announce}), program: program}
 }
 
 func (c *crash) must(err error) {
@@ -130,38 +246,39 @@ func (c *crash) open() (*store.DB, *outbox.Outbox, *mail.Service, *delivery.Engi
 	return db, box, service, engine
 }
 
-func (c *crash) run(p point, n, connections int) {
-	c.prepare(connections)
-	c.kill(p.name, n, connections)
-	// SQLite's process is gone, and so is the only one on PostgreSQL: what it
-	// had claimed is nobody's.
-	db, box, _, engine := c.open()
-	defer func() { c.must(db.Close()) }()
-	c.must(box.Recover(c.t.Context()))
-	c.must(pace.New(pace.Config{DB: db}).Recover(c.t.Context()))
+func (c *crash) run(p plight) {
+	c.prepare(p.connections, p.letters)
+	if !c.kill(p) {
+		c.t.Fatalf("the process was not killed")
+	}
+	kills := 1
+	if p.again {
+		// There may be too few letters left for it.
+		db, _ := c.recover()
+		c.must(db.Close())
+		if c.kill(p) {
+			kills++
+		}
+	}
+	db, engine := c.recover()
 	for more := true; more; {
 		var err error
 		more, err = engine.Run(c.t.Context())
 		c.must(err)
 	}
 	c.must(engine.Close(c.t.Context()))
-	repeated := c.check(box)
-	most := 0
-	if p.begun || connections > 1 {
-		most = connections * inFlight(n)
-		if p.name == "delivery.recorded-group" || !p.begun {
-			// A group is one of several letters.
-			most = connections * inFlight(12)
-		}
-	}
-	if repeated > most || p.name == "delivery.before-record" && repeated == 0 {
-		c.t.Errorf("%d letters were repeated, at most %d are to be", repeated, most)
+	defer func() { c.must(db.Close()) }()
+	c.check(db)
+	repeated := repeats(c.sink.Letters())
+	c.t.Logf("killed %d times, %d letters repeated", kills, repeated)
+	if repeated > kills*p.bound() || p.point.name == "delivery.before-record" && repeated == 0 {
+		c.t.Errorf("%d letters were repeated, at most %d are to be", repeated, kills*p.bound())
 	}
 }
 
 // prepare puts letters into the outbox and sets the mail server up for so many
 // connections: the process that is killed has all of them.
-func (c *crash) prepare(connections int) {
+func (c *crash) prepare(connections, letters int) {
 	c.t.Helper()
 	db, box, service, _ := c.open()
 	_, err := service.Save(c.t.Context(), admin, mail.Change{
@@ -169,7 +286,7 @@ func (c *crash) prepare(connections int) {
 		Auth: mail.AuthNone, Anyway: true, Pace: pace.Limits{Connections: connections},
 	})
 	c.must(err)
-	for i := range 12 {
+	for i := range letters {
 		who := fmt.Sprintf("user%d@example.org", i)
 		c.must(db.Update(c.t.Context(), func(tx *store.Tx) error {
 			id, err := box.Add(tx, outbox.Recipient{Name: "Ada", Address: who}, news())
@@ -180,47 +297,48 @@ func (c *crash) prepare(connections int) {
 	c.must(db.Close())
 }
 
-// kill lets a process deliver until it is killed at the nth hit of a point.
-func (c *crash) kill(name string, n, connections int) {
+// kill lets a process deliver until it is killed, and reports false where it came
+// to its end before.
+func (c *crash) kill(p plight) bool {
 	c.t.Helper()
-	cmd := exec.CommandContext(c.t.Context(), c.program, c.cfg.Path, c.cfg.URL.Reveal(), fmt.Sprint(connections))
-	cmd.Env = append(os.Environ(), fmt.Sprintf("SEALPOST_FAILPOINT=%s:%d", name, n))
+	cmd := exec.CommandContext(c.t.Context(), c.program, c.cfg.Path, c.cfg.URL.Reveal(), fmt.Sprint(p.connections))
+	cmd.Env = append(os.Environ(), fmt.Sprintf("SEALPOST_FAILPOINT=%s:%d", p.point.name, p.n))
 	out, err := cmd.CombinedOutput()
 	var exit *exec.ExitError
-	if !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
-		c.t.Fatalf("the process was not killed at %s: %v\n%s", name, err, out)
+	switch {
+	case err == nil:
+		return false
+	case !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL:
+		c.t.Fatalf("the process was not killed at %s: %v\n%s", p.point.name, err, out)
 	}
+	return true
 }
 
-// check makes sure that every letter arrived and that repeated ones are the
-// same, and returns how many were.
-func (c *crash) check(box *outbox.Outbox) (repeated int) {
+// recover does what a start does. SQLite's process is gone, and so is the only
+// one on PostgreSQL: what it had claimed is nobody's.
+func (c *crash) recover() (*store.DB, *delivery.Engine) {
 	c.t.Helper()
-	got := map[string][][]byte{}
-	for _, l := range c.sink.Letters() {
-		got[l.To[0]] = append(got[l.To[0]], l.Data)
-	}
-	for i, id := range c.ids {
-		row, _, err := box.Get(c.t.Context(), admin, id)
-		c.must(err)
-		if row.State != outbox.Accepted {
-			c.t.Errorf("the letter to %s is %s", c.who[i], row.State)
-		}
-		all := got[c.who[i]]
-		switch {
-		case len(all) == 0:
-			c.t.Errorf("the letter to %s is lost", c.who[i])
-		case len(all) > 1:
-			repeated++
-			if len(all) > 2 || !bytes.Equal(all[0], all[1]) || !strings.Contains(string(all[0]), row.MessageID) {
-				c.t.Errorf("the letter to %s came %d times and differs", c.who[i], len(all))
-			}
-			if !row.MaybeSent {
-				c.t.Errorf("the journal does not tell that the letter to %s may have come twice", c.who[i])
-			}
+	db, box, _, engine := c.open()
+	c.must(box.Recover(c.t.Context()))
+	c.must(pace.New(pace.Config{DB: db}).Recover(c.t.Context()))
+	return db, engine
+}
+
+// check makes sure that every letter arrived, and that the books are right.
+func (c *crash) check(db *store.DB) {
+	c.t.Helper()
+	books, err := readBooks(c.t.Context(), db)
+	c.must(err)
+	acknowledged := map[string]string{}
+	for i, who := range c.who {
+		acknowledged[who] = c.ids[i]
+		if b := books[c.ids[i]]; b != nil && b.state != outbox.Accepted {
+			c.t.Errorf("the letter to %s is %s", who, b.state)
 		}
 	}
-	return repeated
+	for _, wrong := range wrongs(acknowledged, books, c.sink.Letters()) {
+		c.t.Error(wrong)
+	}
 }
 
 // A lease that nobody renews runs out by itself: another node goes on without

@@ -222,7 +222,7 @@ func TestAStoppedNodeWritesNothingStale(t *testing.T) {
 						t.Errorf("the node that was stopped changed %+v to %+v", was, after[id])
 					}
 				}
-				n.check(n.box)
+				n.check(n.db)
 				if point == "delivery.claimed" {
 					n.once(held)
 				}
@@ -438,7 +438,7 @@ func TestANodeIsCutOffItsDatabase(t *testing.T) {
 			c.out(false)
 			until(t, "all is delivered", n.allAccepted)
 			p.end()
-			n.check(n.box)
+			n.check(n.db)
 		})
 	}
 }

@@ -32,6 +32,8 @@ type Server struct {
 
 	mu    sync.Mutex
 	talks []*Talk
+	// gone counts connections that were forgotten.
+	gone int
 	// marks are connections of our own, see caughtUp.
 	marks map[string]chan struct{}
 }
@@ -148,7 +150,7 @@ func (s *Server) Connections() int {
 	s.caughtUp()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.talks)
+	return s.gone + len(s.talks)
 }
 
 // Wire returns what all clients sent, as somebody on the way sees it: after a
@@ -245,6 +247,21 @@ func (t *tap) bytes() []byte {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return slices.Clone(t.kept.Bytes())
+}
+
+// forget forgets connections that have ended.
+func (s *Server) forget() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.talks = slices.DeleteFunc(s.talks, func(t *Talk) bool {
+		select {
+		case <-t.ended:
+			s.gone++
+			return true
+		default:
+			return false
+		}
+	})
 }
 
 // buffered is a connection whose first bytes were read ahead.

@@ -63,6 +63,8 @@ type Letter struct {
 	// Params are those of MAIL.
 	Params []string
 	Data   []byte
+	// QueueID is the id under which the usual reply says that it was taken.
+	QueueID string
 }
 
 // Sink is a well-behaved server that keeps the letters it takes.
@@ -73,6 +75,7 @@ type Sink struct {
 	mu       sync.Mutex
 	password string
 	letters  []Letter
+	taken    int
 	arrived  chan struct{}
 }
 
@@ -121,14 +124,30 @@ func (s *Sink) Wait(t testing.TB, n int) []Letter {
 	}
 }
 
-func (s *Sink) keep(l Letter) {
+// keep keeps a letter and returns the id that the usual reply names it by.
+func (s *Sink) keep(l Letter) (queueID string) {
 	s.mu.Lock()
+	s.taken++
+	l.QueueID = fmt.Sprintf("%04X", s.taken)
 	s.letters = append(s.letters, l)
 	s.mu.Unlock()
 	select {
 	case s.arrived <- struct{}{}:
 	default:
 	}
+	return l.QueueID
+}
+
+// Drain returns the letters taken since the last time and forgets them, and what
+// was said on connections that have ended: a server that runs for long would
+// grow else.
+func (s *Sink) Drain() []Letter {
+	s.forget()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := s.letters
+	s.letters = nil
+	return all
 }
 
 // session is one connection of a Sink.
@@ -317,13 +336,14 @@ func (c *session) chunk(line string, words []string) error {
 func (c *session) whole() error {
 	c.mail = false
 	other := c.asked("CONTENT", "")
+	queueID := ""
 	if other == "" || other == Hangup || strings.HasPrefix(other, "2") {
-		c.sink.keep(c.next)
+		queueID = c.sink.keep(c.next)
 	}
 	if other != "" {
 		return c.say(other)
 	}
-	return c.Say(fmt.Sprintf("250 2.0.0 Ok: queued as %04X", len(c.sink.Letters())))
+	return c.Say("250 2.0.0 Ok: queued as " + queueID)
 }
 
 // challenge says a challenge and returns the decoded answer; false when the
