@@ -3,6 +3,7 @@ package delivery_test
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"log/slog"
 	"net"
@@ -75,6 +76,7 @@ type rig struct {
 	db     *store.DB
 	clock  *storetest.Clock
 	vault  *accounts
+	cert   tls.Certificate
 	sink   *smtptest.Sink
 	mail   *mail.Service
 	box    *outbox.Outbox
@@ -105,6 +107,7 @@ func newRig(t *testing.T, db *store.DB, clock *storetest.Clock, announce ...stri
 	cert := lab.Make(smtptest.Order{IP: []net.IP{net.IPv4(127, 0, 0, 1)}, By: ca}).TLS()
 	roots := x509.NewCertPool()
 	roots.AddCert(ca.Certificate)
+	r.cert = cert
 	r.sink = smtptest.StartSink(t, smtptest.SinkConfig{
 		Certificate: &cert, Mechanisms: []string{"PLAIN"}, Login: "robot", Password: "first", Answer: r.answered, Announce: announce,
 	})
