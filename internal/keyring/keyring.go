@@ -74,8 +74,17 @@ type Keyring struct {
 	now    func() time.Time
 
 	mu     sync.RWMutex
-	keys   map[keyID]*key // never changed in place: replaced by a larger copy
+	keys   keySet
 	newest map[string]seen
+}
+
+// keySet are the keys of one snapshot of the database. It is never changed in
+// place.
+type keySet struct {
+	keys map[keyID]*key
+	// changes counts what was ever made or retired. It grows with each change,
+	// and so tells the older of two snapshots.
+	changes int
 }
 
 type keyID struct {
@@ -116,7 +125,7 @@ func Open(ctx context.Context, c Config) (*Keyring, error) {
 		err = c.DB.Update(ctx, k.complete)
 	}
 	if err == nil {
-		err = c.DB.View(ctx, k.load)
+		err = k.refresh(ctx)
 	}
 	if err != nil {
 		return nil, err
@@ -168,7 +177,7 @@ func (k *Keyring) complete(tx *store.Tx) error {
 		return err
 	}
 	for _, name := range keyNames() {
-		version, err := newestVersion(tx, name, "")
+		version, err := newestVersion(tx, name)
 		if err == nil && version == 0 {
 			err = k.insertNew(tx, keyID{name, 1})
 		}
@@ -197,41 +206,70 @@ func (id keyID) row() []byte {
 	return packFields([]byte(labelKeyRow), []byte(id.purpose), packInt(id.version))
 }
 
-// load reads all keys that are not retired.
-func (k *Keyring) load(tx *store.Tx) error {
+// load reads all keys that are not retired, as tx sees them.
+func (k *Keyring) load(tx *store.Tx) (keySet, error) {
 	rows, err := selectKeys(tx)
 	if err != nil {
-		return err
+		return keySet{}, err
 	}
 	root := newAEAD(k.root.derive(labelRootWrap))
-	keys := make(map[keyID]*key, len(rows))
+	set := keySet{make(map[keyID]*key, len(rows)), len(rows)}
 	for _, r := range rows {
 		if !r.retired.IsZero() {
+			set.changes++
 			continue
 		}
 		plain, err := decrypt(root, r.sealed, r.id.row())
 		if err != nil {
-			return &fault.Error{Kind: fault.KindInternal, Sentence: fmt.Sprintf(
+			return keySet{}, &fault.Error{Kind: fault.KindInternal, Sentence: fmt.Sprintf(
 				"The key %s version %d in the database is damaged. Restore a backup.", r.id.purpose, r.id.version)}
 		}
-		keys[r.id] = &key{wrap: newAEAD(derive(plain, labelWrap)), mac: derive(plain, labelMAC)}
+		set.keys[r.id] = &key{wrap: newAEAD(derive(plain, labelWrap)), mac: derive(plain, labelMAC)}
 	}
+	return set, nil
+}
+
+// keep remembers keys that were read, unless newer ones are known: a
+// transaction may have begun long ago.
+func (k *Keyring) keep(set keySet) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.keys = keys
-	return nil
+	if set.changes >= k.keys.changes {
+		k.keys = set
+	}
+}
+
+// refresh reads the keys anew.
+func (k *Keyring) refresh(ctx context.Context) error {
+	var set keySet
+	err := k.db.View(ctx, func(tx *store.Tx) (err error) {
+		set, err = k.load(tx)
+		return err
+	})
+	if err == nil {
+		k.keep(set)
+	}
+	return err
 }
 
 // find returns a key by its id. One that is not known may have been made by
-// another node meanwhile, which a fresh look at the database tells.
+// another node meanwhile, or be retired since tx began, which a look at the
+// database as tx sees it tells.
 func (k *Keyring) find(tx *store.Tx, id keyID) (*key, error) {
 	if found := k.known(id); found != nil {
 		return found, nil
 	}
-	if err := k.load(tx); err != nil {
+	set, err := k.load(tx)
+	if err != nil {
 		return nil, err
 	}
-	if found := k.known(id); found != nil {
+	if tx.ReadOnly() {
+		k.keep(set)
+	} else {
+		// What another member of the same commit has just made may never be.
+		tx.OnCommit(func() { k.keep(set) })
+	}
+	if found := set.keys[id]; found != nil {
 		return found, nil
 	}
 	return nil, errNoKey
@@ -243,7 +281,7 @@ var errNoKey = errors.New("keyring: no such key")
 func (k *Keyring) known(id keyID) *key {
 	k.mu.RLock()
 	defer k.mu.RUnlock()
-	return k.keys[id]
+	return k.keys.keys[id]
 }
 
 func (k *Keyring) randomBytes(n int) ([]byte, error) {

@@ -60,6 +60,9 @@ func (k *Keyring) Rotate(ctx context.Context, by actor.Actor, columns []Column, 
 		return Report{}, err
 	}
 	k.forgetNewest()
+	if err := k.refresh(ctx); err != nil {
+		return report, err
+	}
 	if err := k.rewrapAll(ctx, columns, &report, progress); err != nil {
 		return report, err
 	}
@@ -162,26 +165,40 @@ func (k *Keyring) rewrapBatch(ctx context.Context, c Column, at *position) (b ba
 		}
 		for _, row := range rows {
 			b.seen++
-			b.last = &position{row.row, row.version}
-			place := Place{Table: c.Table, Row: row.row, Column: c.Column, Version: row.version}
-			sealed, err := k.rewrap(tx, place, row.sealed, newest)
+			b.last = &row.position
+			place := c.place(row.position)
+			done, err := k.rewrapRow(tx, c, row, newest)
 			switch {
 			case errors.Is(err, ErrSealed), errors.Is(err, errNoKey):
 				b.damaged = append(b.damaged, place.String())
-				continue
 			case err != nil:
 				return fmt.Errorf("keyring: rotating %s: %w", place, err)
-			case sealed == nil:
-				continue
+			case done:
+				b.rewrapped++
 			}
-			if err := c.replace(tx, row, sealed); err != nil {
-				return err
-			}
-			b.rewrapped++
 		}
 		return nil
 	})
 	return b, err
+}
+
+// rewrapRow stores a value wrapped anew. One that does not open is read once
+// more before that is believed: another node may have wrapped it anew, and
+// retired the key that was read, meanwhile.
+func (k *Keyring) rewrapRow(tx *store.Tx, c Column, row sealedRow, newest map[string]int64) (done bool, err error) {
+	sealed, err := k.rewrap(tx, c.place(row.position), row.sealed, newest)
+	if errors.Is(err, ErrSealed) || errors.Is(err, errNoKey) {
+		now, readErr := c.now(tx, row.position)
+		if readErr != nil || len(now) == 0 {
+			return false, readErr
+		}
+		row.sealed = now
+		sealed, err = k.rewrap(tx, c.place(row.position), row.sealed, newest)
+	}
+	if err != nil || sealed == nil {
+		return false, err
+	}
+	return true, c.replace(tx, row, sealed)
 }
 
 // rewrap returns the value with its data key under the newest key, or nil
@@ -191,7 +208,7 @@ func (k *Keyring) rewrap(tx *store.Tx, p Place, sealed []byte, newest map[string
 	if err != nil {
 		return nil, err
 	}
-	if e.id.version == newest[e.id.purpose] {
+	if e.id.version >= newest[e.id.purpose] {
 		return nil, nil
 	}
 	old, err := k.find(tx, e.id)

@@ -116,7 +116,7 @@ func (k *Keyring) Seal(tx *store.Tx, purpose string, p Place, v secret.Value) ([
 	if len(plain) > LongestValue {
 		return nil, fault.Invalid("value", "The value is too long to be kept.")
 	}
-	version, err := store.Kept(tx, newestKept+purpose, func() (int64, error) { return newestVersion(tx, purpose, tx.ForShare()) })
+	version, err := store.Kept(tx, newestKept+purpose, func() (int64, error) { return heldVersion(tx, purpose) })
 	if err != nil {
 		return nil, err
 	}
@@ -230,7 +230,7 @@ func (k *Keyring) newestMAC(tx *store.Tx, name string) (int64, error) {
 	if now.Before(last.until) {
 		return last.version, nil
 	}
-	version, err := newestVersion(tx, name, "")
+	version, err := newestVersion(tx, name)
 	if err != nil {
 		return 0, err
 	}

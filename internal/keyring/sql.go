@@ -52,11 +52,31 @@ func insertKey(tx *store.Tx, id keyID, sealed []byte) error {
 }
 
 // newestVersion returns the newest version of a key, 0 where there is none.
-// lock is what follows the statement: ForShare keeps the key from being
+func newestVersion(tx *store.Tx, name string) (int64, error) {
+	return oneVersion(tx, `SELECT version FROM keyring_key WHERE purpose = $1 ORDER BY version DESC LIMIT 1`, name)
+}
+
+// heldVersion returns the newest version of a key and keeps it from being
 // retired before the transaction ends.
-func newestVersion(tx *store.Tx, name, lock string) (int64, error) {
-	version, err := store.One(tx, func(r store.Row) (n int64, err error) { return n, r.Scan(&n) },
-		`SELECT version FROM keyring_key WHERE purpose = $1 ORDER BY version DESC LIMIT 1`+lock, name)
+//
+// PostgreSQL picks the row as the statement's snapshot has it and then waits
+// for its lock. A rotation that it waited for may have retired that very key
+// and made another one, which the snapshot does not have: the condition is
+// looked at again with the lock, nothing is left, and the statement is said
+// anew.
+func heldVersion(tx *store.Tx, name string) (int64, error) {
+	const tries = 5
+	for range tries {
+		version, err := oneVersion(tx, `SELECT version FROM keyring_key WHERE purpose = $1 AND retired_at = 0 ORDER BY version DESC LIMIT 1`+tx.ForShare(), name)
+		if err != nil || version > 0 {
+			return version, err
+		}
+	}
+	return 0, fault.Unavailable("The keys are being rotated. Try again.")
+}
+
+func oneVersion(tx *store.Tx, query, name string) (int64, error) {
+	version, err := store.One(tx, func(r store.Row) (n int64, err error) { return n, r.Scan(&n) }, query, name)
 	if fault.Is(err, fault.KindNotFound) {
 		return 0, nil
 	}
@@ -137,6 +157,11 @@ type sealedRow struct {
 	sealed []byte
 }
 
+// place is where a value of the column stands.
+func (c Column) place(at position) Place {
+	return Place{Table: c.Table, Row: at.row, Column: c.Column, Version: at.version}
+}
+
 func (c Column) count(tx *store.Tx) (int, error) {
 	return store.One(tx, func(r store.Row) (n int, err error) { return n, r.Scan(&n) },
 		fmt.Sprintf(`SELECT count(*) FROM %s WHERE length(%s) > 0`, c.Table, c.Column))
@@ -151,6 +176,16 @@ func (c Column) after(tx *store.Tx, at *position, limit int) ([]sealedRow, error
 	}
 	beyond := fmt.Sprintf(` AND (%s, %s) > ($1, $2)`, c.ID, c.version())
 	return store.All(tx, scan, fmt.Sprintf(query, c.ID, c.version(), c.Column, c.Table, beyond, limit), at.row, at.version)
+}
+
+// now returns a value as it is at this moment, nothing where it is gone.
+func (c Column) now(tx *store.Tx, at position) ([]byte, error) {
+	sealed, err := store.One(tx, func(r store.Row) (b []byte, err error) { return b, r.Scan(&b) },
+		fmt.Sprintf(`SELECT %[1]s FROM %[2]s WHERE %[3]s = $1 AND %[4]s = $2`, c.Column, c.Table, c.ID, c.version()), at.row, at.version)
+	if fault.Is(err, fault.KindNotFound) {
+		return nil, nil
+	}
+	return sealed, err
 }
 
 // replace stores the value wrapped anew unless it has changed meanwhile.

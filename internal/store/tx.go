@@ -59,6 +59,10 @@ type Row interface {
 // Context returns the context of the transaction's caller.
 func (tx *Tx) Context() context.Context { return tx.ctx }
 
+// ReadOnly reports whether the transaction is that of a View: all it reads is
+// committed, and of one moment.
+func (tx *Tx) ReadOnly() bool { return tx.view }
+
 // Engine returns the engine that runs the transaction.
 func (tx *Tx) Engine() Engine { return tx.db.engine }
 
