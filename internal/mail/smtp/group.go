@@ -17,6 +17,11 @@ func (c *Conn) sendGroups(ctx context.Context, src *source) *Error {
 	}
 	probe := c.chunks() && !c.inChunks && src.more()
 	if probe {
+		if err := c.reset(ctx); err != nil {
+			c.lost(f, err)
+			src.finish(f)
+			return err
+		}
 		c.sayProbe()
 	}
 	c.sayGroup(f)

@@ -37,6 +37,9 @@ const (
 	dropsGroups trait = "drops groups"
 	// keepsOpen leaves a transaction open after content was refused.
 	keepsOpen trait = "keeps transactions open"
+	// refusesDATA refuses spam when DATA or BDAT comes, and leaves the transaction
+	// open.
+	refusesDATA trait = "refuses DATA"
 	// takesDATA says 354 also where there is nobody to get the letter.
 	takesDATA trait = "takes DATA for nobody"
 )
@@ -163,8 +166,10 @@ type modelConn struct {
 	m    *model
 	conn net.Conn
 	r    *bufio.Reader
-	// open tells that MAIL was accepted.
+	// open tells that MAIL was accepted, refused that content was refused since:
+	// what comes then is looked at no more.
 	open    bool
+	refused bool
 	from    string
 	to      []string
 	greeted bool
@@ -264,7 +269,7 @@ func (c *modelConn) obey(verb, rest string) error {
 		if no := fate(path, "refused", "later"); no != "" {
 			return c.say(no)
 		}
-		c.open, c.from, c.to = true, path, nil
+		c.open, c.refused, c.from, c.to = true, false, path, nil
 		return c.say("250 2.1.0 ok")
 	case "RCPT":
 		if !c.open {
@@ -293,6 +298,11 @@ func (c *modelConn) data() error {
 	nobody := !c.open || len(c.to) == 0
 	if nobody && c.m.trait != takesDATA {
 		return c.say("503 5.5.1 nobody to get it")
+	}
+	if c.m.trait == refusesDATA {
+		if no := c.spam(); no != "" {
+			return c.say(no)
+		}
 	}
 	if err := c.say("354 go ahead"); err != nil {
 		return err
@@ -338,12 +348,21 @@ func (c *modelConn) chunk(rest string) error {
 	return c.whole("BDAT", string(chunk))
 }
 
+// spam is what is said against the content of the letter that is open, or "".
+func (c *modelConn) spam() string {
+	if !c.open || c.refused {
+		return ""
+	}
+	no := strings.Replace(fate(c.from, "spam", "busy"), ".1.1", ".7.1", 1)
+	c.refused = no != ""
+	return no
+}
+
 // whole answers a letter that came to its end.
 func (c *modelConn) whole(verb, text string) error {
-	no := fate(c.from, "spam", "busy")
-	if no != "" {
-		c.open = c.m.trait == keepsOpen
-		return c.say(strings.Replace(no, ".1.1", ".7.1", 1))
+	if no := c.spam(); no != "" {
+		c.open = c.m.trait == keepsOpen || c.m.trait == refusesDATA
+		return c.say(no)
 	}
 	c.open = false
 	c.m.mu.Lock()
@@ -404,7 +423,7 @@ func (m *model) check(letters []smtp.Submission, results []smtp.Result, ended er
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for text, a := range m.taken {
-		if a.from == "evil@example.net" || a.times > 1 {
+		if a.from == "evil@example.net" || a.times > 1 || !strings.HasPrefix(text, "Subject: ") {
 			return fmt.Sprintf("%q came from %s, %d times", text, a.from, a.times)
 		}
 	}

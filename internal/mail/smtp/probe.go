@@ -10,7 +10,8 @@ const probe = "XSYNC\r\n"
 // does not reads them as commands: a letter whose recipients are refused would
 // become a list of commands, written by whoever wrote the letter. Public servers
 // do that. RSET follows, in the same group unless the server wants each command
-// by itself.
+// by itself. It is for a connection on which no transaction is open (reset): in
+// one with recipients it would be a letter to them.
 func (c *Conn) sayProbe() {
 	c.said("BDAT 7 LAST")
 	c.cfg.Transcript.add("C:", "[7 bytes to see whether they are taken]")
@@ -18,7 +19,6 @@ func (c *Conn) sayProbe() {
 	if c.groups() {
 		c.said("RSET")
 	}
-	c.clean = true
 }
 
 // probed reads the answers to the probe: a refusal of the chunk, one of its
@@ -57,6 +57,9 @@ func (c *Conn) probed(ctx context.Context, inStep bool) *Error {
 
 // probeInStep asks by itself.
 func (c *Conn) probeInStep(ctx context.Context) *Error {
+	if err := c.reset(ctx); err != nil {
+		return err
+	}
 	c.sayProbe()
 	if err := c.out.flush(ctx); err != nil {
 		return c.ioError(ctx, StageMail, err)

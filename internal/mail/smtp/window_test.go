@@ -34,7 +34,7 @@ func TestLettersAndResultsStayTogether(t *testing.T) {
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		m := startModel(t, rapid.SampledFrom([]trait{
-			honest, honest, honest, leavesChunks, noChunks, badOrder, refusesGroups, dropsGroups, keepsOpen, takesDATA,
+			honest, honest, honest, leavesChunks, noChunks, badOrder, refusesGroups, dropsGroups, keepsOpen, refusesDATA, takesDATA,
 		}).Draw(t, "trait"), rapid.SampledFrom([][]string{{"PIPELINING", "CHUNKING"}, {"PIPELINING", "CHUNKING"}, {"PIPELINING"}, {"CHUNKING"}, nil}).Draw(t, "announced")...)
 		defer m.stop()
 		if rapid.Bool().Draw(t, "breaks") {
@@ -51,7 +51,16 @@ func TestLettersAndResultsStayTogether(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		results, ended := outcomes(t, c, letters...)
+		// They go in one Send, or in several on the connection.
+		var results []smtp.Result
+		var ended error
+		for sent := 0; sent < len(letters) && ended == nil; {
+			n := rapid.IntRange(1, len(letters)-sent).Draw(t, "at once")
+			var some []smtp.Result
+			some, ended = outcomes(t, c, letters[sent:sent+n]...)
+			results = append(results, some...)
+			sent += n
+		}
 		_ = c.Close()
 		m.stop()
 		if ended != nil && m.cut == 0 && m.trait != dropsGroups && m.trait != refusesGroups {
@@ -61,6 +70,32 @@ func TestLettersAndResultsStayTogether(t *testing.T) {
 			t.Fatal(wrong)
 		}
 	})
+}
+
+// A letter that was refused left its transaction open. The probe comes with the
+// next letters of the connection, and must not become a letter to its recipients.
+func TestTheProbeIsNoLetter(t *testing.T) {
+	for _, announce := range [][]string{both, {"CHUNKING"}} {
+		for _, trait := range []trait{refusesDATA, keepsOpen} {
+			m := startModel(t, trait, announce...)
+			letters := many(4)
+			letters[0] = numbered(0, "spam", "ben")
+			c := connect(t, m.config())
+			first, err := outcomes(t, c, letters[0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			rest, ended := outcomes(t, c, letters[1:]...)
+			_ = c.Close()
+			m.stop()
+			if wrong := m.check(letters, append(first, rest...), ended); wrong != "" || ended != nil {
+				t.Errorf("%s, %v: %s, ended with %v", trait, announce, wrong, ended)
+			}
+			if m.verbs()["BDAT"] < 2 {
+				t.Errorf("%s, %v: no probe was said: %v", trait, announce, m.seen)
+			}
+		}
+	}
 }
 
 var both = []string{"PIPELINING", "CHUNKING"}
