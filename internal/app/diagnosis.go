@@ -8,6 +8,7 @@ import (
 	"github.com/sealpost/sealpost/internal/mail"
 	"github.com/sealpost/sealpost/internal/mail/diagnose"
 	"github.com/sealpost/sealpost/internal/mail/domain"
+	"github.com/sealpost/sealpost/internal/mail/outbox"
 )
 
 // noDNS is what the operator writes where no DNS is to be asked.
@@ -28,7 +29,7 @@ func (a *App) buildDNS() (err error) {
 // newDoctor makes what tests a mail server.
 func (a *App) newDoctor(m *mail.Service) (*diagnose.Doctor, error) {
 	c := diagnose.Config{
-		Mail: m, Letters: a.letters, DB: a.db, Resolve: a.out.Resolve, Now: a.out.Now, Note: a.noteTest,
+		Mail: m, Letters: a.letters, DB: a.db, Resolve: a.out.Resolve, Now: a.out.Now, Note: func(ctx context.Context, s diagnose.Sent) error { return a.noteTest(ctx, outbox.Slot(m.Slot()), s) },
 		Proxy: a.wire.Proxy, Signing: a.signingOf(m.Slot()), Sign: a.signAs(m.Slot()),
 		Envelope: func(_ context.Context, sender string) string { return a.returnOf(testLetter, sender).From },
 	}

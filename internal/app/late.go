@@ -40,14 +40,15 @@ func (a *App) usesOf(tx *store.Tx, accountID string) ([]vault.Use, error) {
 	return out, err
 }
 
-// noteTest writes a test mail into the journal of letters.
-func (a *App) noteTest(ctx context.Context, s diagnose.Sent) error {
+// noteTest writes a test mail that went through the server of a slot into the
+// journal of letters.
+func (a *App) noteTest(ctx context.Context, slot outbox.Slot, s diagnose.Sent) error {
 	state := outbox.Failed
 	if s.Accepted {
 		state = outbox.Accepted
 	}
 	return a.outbox.Note(ctx, outbox.Sent{
-		Kind: letter.KindTest, MessageID: s.MessageID, To: outbox.Recipient{Address: s.To.Spec()}, Subject: s.Subject, Took: s.Took,
+		Kind: letter.KindTest, MessageID: s.MessageID, To: outbox.Recipient{Address: s.To.Spec()}, Subject: s.Subject, Took: s.Took, Route: slot,
 		MaybeSent: s.MaybeSent, Outcome: outbox.Outcome{
 			State: state, Stage: s.Stage, Code: s.Code, Enhanced: s.Enhanced, Reply: s.Reply, Advice: s.Advice, QueueID: s.QueueID, Server: s.Server,
 		},

@@ -105,6 +105,21 @@ func TestASecondMailServer(t *testing.T) {
 		if st := status(); !st.Covered || st.Second == nil || st.Second.State != "working" || st.Fallback != "at_once" || st.Routes != 1 {
 			t.Errorf("mail status says %+v, %+v", st, st.Second)
 		}
+		// The journal names the server that took a letter, and that of a test.
+		through := func(server string) (all []string) {
+			found := do[operator.JournalPage](t, d.app, operator.CmdMailJournal, operator.MailJournal{Server: server, State: "accepted"})
+			for _, l := range found.Letters {
+				if l.Tried != server {
+					t.Errorf("the letter to %s was taken by %q, and is listed with %s", l.To, l.Tried, server)
+				}
+				all = append(all, l.To)
+			}
+			return all
+		}
+		until(t, "the outcome", func() bool { return len(through("second")) == 3 })
+		if got := strings.Join(through("second"), " ") + "; " + strings.Join(through("main"), " "); got != "grace@example.org grace@example.com alan@deep.example.net; ada@example.org" {
+			t.Errorf("the servers took %s", got)
+		}
 		audited := func(action string) int {
 			page, err := d.app.audit.Search(t.Context(), shell, audit.Filter{Action: action})
 			if err != nil {

@@ -180,7 +180,7 @@ type mailJournalCmd struct {
 	Text   string `help:"Only letters whose recipient or reply contains this text." placeholder:"TEXT"`
 	State  string `help:"Only letters in this state, e.g. accepted, held, failed, bounced." placeholder:"STATE"`
 	Kind   string `help:"Only letters of this kind, e.g. invitation." placeholder:"KIND"`
-	Server string `help:"Only letters that leave through this server: main or second." placeholder:"SERVER"`
+	Server string `help:"Only letters that left, or are to leave, through this server: main or second." placeholder:"SERVER"`
 	Trace  string `help:"Only letters that this request, command or turn of a loop caused." placeholder:"ID"`
 	Cursor string `help:"Where the next page begins." placeholder:"CURSOR"`
 	Limit  int    `help:"At most this many letters." default:"50"`

@@ -125,7 +125,7 @@ func (st *MailServer) of(h mail.Health) {
 
 func (c *commands) mailJournal(ctx context.Context, by actor.Actor, a MailJournal, _ Sink) (JournalPage, error) {
 	f := outbox.Filter{
-		Text: a.Text, State: outbox.State(a.State), Kind: a.Kind, Route: outbox.Slot(a.Server), Trace: a.Trace, Cursor: a.Cursor, Limit: a.Limit,
+		Text: a.Text, State: outbox.State(a.State), Kind: a.Kind, Through: outbox.Slot(a.Server), Trace: a.Trace, Cursor: a.Cursor, Limit: a.Limit,
 	}
 	if a.State == "bounced" {
 		f.State, f.Bounced = "", true
@@ -139,7 +139,7 @@ func (c *commands) mailJournal(ctx context.Context, by actor.Actor, a MailJourna
 		out.Letters[i] = Letter{
 			ID: r.ID, MessageID: r.MessageID, Kind: r.Kind, To: r.To.Address, State: string(r.State),
 			Added: r.Added, Changed: r.Changed, Attempts: int(r.Attempts), Reply: r.Reply,
-			Class: r.Class.Key(), Server: r.Server, Route: string(r.Route), Trace: r.Trace, Bounce: bounceWord(r.Bounce),
+			Class: r.Class.Key(), Server: r.Server, Route: string(r.Route), Tried: string(r.Tried), Trace: r.Trace, Bounce: bounceWord(r.Bounce),
 		}
 		if r.State == outbox.Accepted {
 			out.Letters[i].Waited = r.Ended.Sub(r.Added).Seconds()

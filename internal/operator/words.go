@@ -301,11 +301,12 @@ type Letter struct {
 	Changed   time.Time `json:"changed"`
 	Attempts  int       `json:"attempts"`
 	Reply     string    `json:"reply,omitempty"`
-	// Class is its urgency, Server the one that was tried last, Route the one
-	// that it should leave through.
+	// Class is its urgency, Server the one that was tried last, and Tried which of
+	// the two that was; Route is the one that it should leave through.
 	Class  string `json:"class"`
 	Server string `json:"server,omitempty"`
 	Route  string `json:"route"`
+	Tried  string `json:"tried_through,omitempty"`
 	// Waited is how many seconds after it was added a server accepted it.
 	Waited float64 `json:"accepted_after_seconds,omitempty"`
 	// Bounce is "failed" where it came back, "delayed" where it is late.

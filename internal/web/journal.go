@@ -44,7 +44,7 @@ func (s *Site) serverOptions(v *visit, chosen string) ([]page.Option, error) {
 	if err != nil || !two && chosen == "" {
 		return nil, err
 	}
-	return []page.Option{{Label: "Any server"}, {Value: string(outbox.Main), Label: "Mail server"}, {Value: string(outbox.Second), Label: "Second server"}}, nil
+	return []page.Option{{Label: "Any server"}, {Value: string(outbox.Main), Label: journal.ServerName(outbox.Main, true)}, {Value: string(outbox.Second), Label: journal.ServerName(outbox.Second, true)}}, nil
 }
 
 // withoutCursor is a path with the query of the visit, but for where its page
@@ -106,7 +106,11 @@ func (s *Site) letterPage(v *visit) (*page.MailLetter, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := journal.Letter(row, attempts)
+	_, two, err := s.Second.Active(v.ctx())
+	if err != nil {
+		return nil, err
+	}
+	p := journal.Letter(row, attempts, two)
 	manages := v.by.May(actor.ManageSettings)
 	p.CanResend, p.CanCancel = p.CanResend && manages, p.CanCancel && manages
 	if row.Trace != "" && v.by.May(actor.ReadAudit) {

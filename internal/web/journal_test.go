@@ -68,12 +68,22 @@ func TestTheJournalTellsWhatBecameOfEachLetter(t *testing.T) {
 		}
 
 		shown := grace.get(journalPath+"/"+id).sees(http.StatusOK, "Attempt 1", "at the step “name the recipient”", "mail:587", "Send again", "@vault.example.org>")
-		shown.lacks("<script>no", "data-live")
+		shown.lacks("<script>no", "data-live", "Cancel this letter?", "Meant for")
 		grace.post(journalPath+"/"+id+"/resend").leads(journalPath+"/"+id).sees(http.StatusOK, "The letter is in line again.", "On its way", "Cancel…", "Attempt 1")
 		grace.post(journalPath+"/"+id+"/cancel").leads(journalPath+"/"+id).sees(http.StatusOK, "The letter is cancelled.", "Cancelled by grace.")
 		grace.post(journalPath+"/"+id+"/resend").sees(http.StatusConflict, "This letter cannot be sent again: its content is gone.")
 		grace.get(journalPath + "/nonsense").sees(http.StatusNotFound)
 	})
+}
+
+func TestTheJournalNamesTheServerThatTookALetter(t *testing.T) {
+	r, grace := ready(t)
+	id := r.add("Ada", "ada@example.org")
+	grace.get(journalPath+"/"+id).sees(http.StatusOK, "Leaves through", "Mail server", "Cancel this letter?").lacks("Meant for", "Taken by")
+	r.deliver(outbox.Outcome{State: outbox.Accepted, Server: "backup:25", Slot: outbox.Second})
+	grace.get(journalPath+"/"+id).sees(http.StatusOK, "Taken by", "Second server", "backup:25", "Meant for", "First server")
+	grace.get(journalPath+"?server=second").sees(http.StatusOK, "ada@example.org", "First server", "<small>Second server</small>")
+	grace.get(journalPath+"?server=main").sees(http.StatusOK, "Nothing fits")
 }
 
 func TestALetterWithALinkIsMadeAnewAndNeverShown(t *testing.T) {

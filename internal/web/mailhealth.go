@@ -28,10 +28,12 @@ func (s *Site) mailHealth(v *visit) error {
 		if err != nil {
 			return err
 		}
-		one.Name = journal.ServerName(outbox.Slot(slot))
 		p.Servers = append(p.Servers, one)
 	}
 	p.Two = len(p.Servers) > 1
+	for i := range p.Servers {
+		p.Servers[i].Name = journal.ServerName(outbox.Slot(mail.Slots()[i]), p.Two)
+	}
 	var lines []outbox.Line
 	err := s.DB.View(v.ctx(), func(tx *store.Tx) (err error) {
 		lines, err = s.Outbox.Lines(tx)
@@ -42,7 +44,7 @@ func (s *Site) mailHealth(v *visit) error {
 	}
 	slices.SortStableFunc(lines, func(a, b outbox.Line) int { return int(a.Class - b.Class) })
 	for _, l := range lines {
-		p.Lines = append(p.Lines, journal.Line(l, s.Now()))
+		p.Lines = append(p.Lines, journal.Line(l, s.Now(), p.Two))
 	}
 	return v.render(p)
 }

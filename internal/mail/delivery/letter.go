@@ -121,7 +121,7 @@ func (l *lane) submission(ctx context.Context, c outbox.Claim) (smtp.Submission,
 	return sub, nil
 }
 
-func beforeContent() { failpoint.Hit("delivery.before-content") }
+func beforeContent() bool { failpoint.Hit("delivery.before-content"); return true }
 
 func afterContent() { failpoint.Hit("delivery.after-content") }
 
@@ -210,7 +210,7 @@ func outcomeOf(failure *smtp.Error, v verdict.Verdict) outbox.Outcome {
 // write records an outcome, and tells who observes once it is on disk.
 func (l *lane) write(ctx context.Context, t mail.Transport, c outbox.Claim, out outbox.Outcome, v verdict.Verdict, took time.Duration) {
 	e := l.engine
-	out.ID, out.Attempt, out.Server = c.ID, c.Attempt, t.Server()
+	out.ID, out.Attempt, out.Server, out.Slot = c.ID, c.Attempt, t.Server(), e.slot
 	event := Event{
 		What: "letter", Slot: e.slot, Result: string(out.State), Kind: c.Kind, Class: c.Class, Row: v.Row, Took: took,
 		Attempt: c.Tries + 1, Trace: c.Trace,

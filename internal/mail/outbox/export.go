@@ -25,7 +25,7 @@ func (o *Outbox) Export(ctx context.Context, by actor.Actor, f Filter, w io.Writ
 		}
 		if first {
 			if err := out.Write([]string{
-				"id", "added", "kind", "class", "recipient", "name", "subject", "state", "attempts", "accepted after seconds", "done", "server", "route",
+				"id", "added", "kind", "class", "recipient", "name", "subject", "state", "attempts", "accepted after seconds", "done", "server", "route", "tried through",
 				"stage", "code", "enhanced", "reply", "advice", "id at the server", "bounce", "bounce status", "bounce text", "message-id", "trace",
 			}); err != nil {
 				return err
@@ -68,7 +68,7 @@ func csvRow(r Row) []string {
 	}
 	row := []string{
 		r.ID, moment(r.Added), r.Kind, r.Class.Key(), r.To.Address, r.To.Name, r.Subject, string(r.State), strconv.FormatInt(r.Attempts, 10), after, moment(r.Ended),
-		r.Server, string(r.Route), r.Stage, code, r.Enhanced, r.Reply, r.Advice, r.QueueID, bounce, r.Bounce.Status, r.Bounce.Text, r.MessageID, r.Trace,
+		r.Server, string(r.Route), string(r.Tried), r.Stage, code, r.Enhanced, r.Reply, r.Advice, r.QueueID, bounce, r.Bounce.Status, r.Bounce.Text, r.MessageID, r.Trace,
 	}
 	for i, cell := range row {
 		row[i] = audit.Cell(cell)

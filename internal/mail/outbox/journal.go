@@ -36,8 +36,9 @@ type Row struct {
 	Advice   string
 	QueueID  string
 	Server   string
-	// Route is the slot whose server it should leave through.
-	Route Slot
+	// Route is the slot whose server it should leave through; Tried the one whose
+	// server the last attempt was at, which may have stood in, "" before the first.
+	Route, Tried Slot
 	// Trace is the id of the request that caused it, or "".
 	Trace string
 	// Class is its place in line.
@@ -51,6 +52,18 @@ type Row struct {
 	// CanResend and CanCancel say what may be done with it here.
 	CanResend, CanCancel bool
 }
+
+// Through is the slot whose server had the last word about a letter that is done
+// with, and the one that a letter should leave through while it waits.
+func (r Row) Through() Slot {
+	if r.State.Final() && r.Tried != "" {
+		return r.Tried
+	}
+	return r.Route
+}
+
+// through is Through as SQL.
+const through = `CASE WHEN ended_at > 0 AND taken_by <> '' THEN taken_by ELSE route END`
 
 // Attempt is one try to send a letter.
 type Attempt struct {
@@ -73,8 +86,8 @@ type Filter struct {
 	Kind  string
 	// UserID is the recipient's.
 	UserID string
-	// Route is the slot whose server a letter should leave through.
-	Route Slot
+	// Through is a slot, as [Row.Through] tells it.
+	Through Slot
 	// Trace is what caused the letter: see actor.NewTrace.
 	Trace string
 	// Bounced wants letters that came back.
@@ -97,18 +110,18 @@ type Page struct {
 
 const rowColumns = `id, message_id, kind, user_id, to_address, to_name, subject, state, maybe_sent, merged, attempt, added_at, not_before,
 	expires_at, changed_at, stage, code, enhanced, reply, advice, queue_id, server, length(sealed), route, trace, unbegun, class, began_at,
-	ended_at, bounce`
+	ended_at, bounce, taken_by`
 
 func rowScanner(open map[Slot]bool) func(store.Row) (Row, error) {
 	return func(r store.Row) (Row, error) {
 		var l Row
-		var state, route, bounce string
+		var state, route, tried, bounce string
 		var added, due, expires, changed, sealed, unbegun, class, began, ended int64
 		err := r.Scan(&l.ID, &l.MessageID, &l.Kind, &l.To.UserID, &l.To.Address, &l.To.Name, &l.Subject, &state, &l.MaybeSent, &l.Merged,
 			&l.Attempts, &added, &due, &expires, &changed, &l.Stage, &l.Code, &l.Enhanced, &l.Reply, &l.Advice, &l.QueueID, &l.Server, &sealed, &route, &l.Trace, &unbegun,
-			&class, &began, &ended, &bounce)
+			&class, &began, &ended, &bounce, &tried)
 		l.Class, l.Began, l.Ended, l.Bounce = letter.Class(class), store.FromMicros(began), store.FromMicros(ended), bounceOf(bounce)
-		l.Route, l.Attempts = Slot(route), l.Attempts-unbegun
+		l.Route, l.Tried, l.Attempts = Slot(route), Slot(tried), l.Attempts-unbegun
 		l.State = State(state)
 		l.Added, l.Due, l.Expires, l.Changed = store.FromMicros(added), store.FromMicros(due), store.FromMicros(expires), store.FromMicros(changed)
 		waits := l.State == Queued || l.State == Deferred || l.State == Uncertain
@@ -247,8 +260,8 @@ func (f Filter) where(tx *store.Tx, open map[Slot]bool, reach reach) (where stri
 	if f.UserID != "" {
 		add("user_id = $%d", f.UserID)
 	}
-	if f.Route != "" {
-		add("route = $%d", string(f.Route))
+	if f.Through != "" {
+		add(through+" = $%d", string(f.Through))
 	}
 	if f.Trace != "" {
 		// The index is of letters that have one.

@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -19,6 +20,8 @@ type Sent struct {
 	To        Recipient
 	Subject   string
 	Took      time.Duration
+	// Route is the slot whose server it went to; "" is Main.
+	Route Slot
 	// MaybeSent is as in Row.
 	MaybeSent bool
 	// Outcome is Accepted or Failed; its ID, Attempt and RetryAt do not count.
@@ -41,7 +44,7 @@ func (o *Outbox) Note(ctx context.Context, s Sent) error {
 		began := tx.Now().Add(-s.Took)
 		row := stored{
 			id: store.NewID(), messageID: s.MessageID, to: s.To, address: addr.Spec(),
-			subject: s.Subject, sealed: []byte{}, notBefore: began, route: Main, trace: actor.Trace(tx.Context()),
+			subject: s.Subject, sealed: []byte{}, notBefore: began, route: cmp.Or(s.Route, Main), trace: actor.Trace(tx.Context()),
 		}
 		if err := insertLetter(tx, info, row); err != nil {
 			return err
@@ -51,6 +54,7 @@ func (o *Outbox) Note(ctx context.Context, s Sent) error {
 		}
 		out := s.Outcome
 		out.ID, out.Attempt, out.RetryAt = row.id, 1, began
+		out.Slot = row.route
 		return o.record(tx, []Outcome{out})
 	})
 }

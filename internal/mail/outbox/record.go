@@ -35,8 +35,9 @@ type Outcome struct {
 	Advice string
 	// QueueID is the id under which the server accepted the letter.
 	QueueID string
-	// Server is "host:port".
+	// Server is "host:port", Slot whose server that is.
 	Server string
+	Slot   Slot
 }
 
 // MostOutcomes is how many outcomes one call of Record should bring at most.
@@ -237,7 +238,7 @@ func updateEnded(tx *store.Tx, outcomes []Outcome) ([]over, error) {
 func endedQuery(tx *store.Tx, outcomes []Outcome) (query string, args []any) {
 	outcomes = fill(outcomes)
 	now := store.Micros(tx.Now())
-	args = make([]any, 0, 2+11*len(outcomes))
+	args = make([]any, 0, 2+12*len(outcomes))
 	args = append(args, now, []byte{})
 	for _, out := range outcomes {
 		notBefore := store.Micros(out.RetryAt)
@@ -245,15 +246,15 @@ func endedQuery(tx *store.Tx, outcomes []Outcome) (query string, args []any) {
 			notBefore = now
 		}
 		args = append(args, out.ID, out.Attempt, string(out.State), notBefore, storable(out.Stage), int64(out.Code),
-			storable(out.Enhanced), storable(out.Reply), storable(out.Advice), storable(out.QueueID), storable(out.Server))
+			storable(out.Enhanced), storable(out.Reply), storable(out.Advice), storable(out.QueueID), storable(out.Server), string(out.Slot))
 	}
 	return `UPDATE outbox_letter SET state = v.column3, not_before = v.column4, stage = v.column5, code = v.column6, enhanced = v.column7,
-			reply = v.column8, advice = v.column9, queue_id = v.column10, server = v.column11, changed_at = CAST($1 AS BIGINT), lease_until = 0,
+			reply = v.column8, advice = v.column9, queue_id = v.column10, server = v.column11, taken_by = v.column12, changed_at = CAST($1 AS BIGINT), lease_until = 0,
 			ended_at = CASE WHEN v.column3 IN ('accepted', 'failed') THEN CAST($1 AS BIGINT) ELSE 0 END,
 			tries = tries + CASE WHEN v.column3 = 'queued' THEN 0 ELSE 1 END,
 			maybe_sent = CASE WHEN v.column3 IN ('accepted', 'uncertain') THEN true ELSE maybe_sent END,
 			sealed = CASE WHEN v.column3 = 'accepted' THEN $2 ELSE sealed END
-		FROM (` + valuesOf(tx, 3, len(outcomes), asText, asNumber, asText, asNumber, asText, asNumber, asText, asText, asText, asText, asText) + `) AS v
+		FROM (` + valuesOf(tx, 3, len(outcomes), asText, asNumber, asText, asNumber, asText, asNumber, asText, asText, asText, asText, asText, asText) + `) AS v
 		WHERE id = v.column1 AND attempt = v.column2 AND state = 'sending' RETURNING id, kind, to_address, trace, expires_at = 0`, args
 }
 

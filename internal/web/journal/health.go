@@ -25,9 +25,10 @@ func Health(one *page.ServerHealth, pulse outbox.Pulse, connections, limit int) 
 	one.Charts = []page.Bars{timesChart(pulse.Day), triesChart(pulse.Day), minutesChart(pulse.PerMinute)}
 }
 
-// Line tells who waits, and whether that is long for what it is.
-func Line(l outbox.Line, now time.Time) page.QueueLine {
-	line := page.QueueLine{Class: l.Class.Title(), Server: ServerName(l.Route), Waiting: l.Waiting, Oldest: l.Oldest}
+// Line tells who waits, and whether that is long for what it is. Two tells that
+// there are two servers.
+func Line(l outbox.Line, now time.Time, two bool) page.QueueLine {
+	line := page.QueueLine{Class: l.Class.Title(), Server: ServerName(l.Route, two), Waiting: l.Waiting, Oldest: l.Oldest}
 	long := 30 * time.Minute
 	if l.Class == letter.ClassCode {
 		long = 2 * time.Minute

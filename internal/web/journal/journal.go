@@ -75,8 +75,8 @@ func Row(r outbox.Row) page.LetterRow {
 	if r.State == outbox.Accepted {
 		row.Waited = r.Ended.Sub(r.Added)
 	}
-	if r.Route == outbox.Second {
-		row.Server = ServerName(r.Route)
+	if r.Through() == outbox.Second {
+		row.Server = ServerName(outbox.Second, true)
 	}
 	if !r.Bounce.IsZero() {
 		tag := BounceTag(r.Bounce)
@@ -93,10 +93,14 @@ func rowKey(r outbox.Row) string {
 	return strconv.FormatUint(h.Sum64(), 36)
 }
 
-// ServerName is what a person calls the server of a slot.
-func ServerName(slot outbox.Slot) string {
-	if slot == outbox.Second {
+// ServerName is what a person calls the server of a slot, where there are two or
+// where there is one.
+func ServerName(slot outbox.Slot, two bool) string {
+	switch {
+	case slot == outbox.Second:
 		return "Second server"
+	case two:
+		return "First server"
 	}
 	return "Mail server"
 }
@@ -157,7 +161,7 @@ func Tag(state outbox.State) page.Tag {
 func FilterOf(q url.Values) outbox.Filter {
 	text := func(name string) string { return strings.TrimSpace(q.Get(name)) }
 	f := outbox.Filter{
-		Text: text("q"), State: outbox.State(text("state")), Kind: text("kind"), Route: outbox.Slot(text("server")), Trace: text("trace"), Cursor: text("after"),
+		Text: text("q"), State: outbox.State(text("state")), Kind: text("kind"), Through: outbox.Slot(text("server")), Trace: text("trace"), Cursor: text("after"),
 	}
 	if f.State == Bounced {
 		f.State, f.Bounced = "", true
@@ -174,16 +178,31 @@ func FilterOf(q url.Values) outbox.Filter {
 	return f
 }
 
-// Letter is the page of one letter, but for what depends on who looks.
-func Letter(row outbox.Row, attempts []outbox.Attempt) *page.MailLetter {
+// throughWord says what the server that is named has to do with a letter.
+func throughWord(row outbox.Row) string {
+	switch {
+	case row.State == outbox.Accepted:
+		return "Taken by"
+	case row.State.Final() && row.Tried != "":
+		return "Last tried through"
+	}
+	return "Leaves through"
+}
+
+// Letter is the page of one letter, but for what depends on who looks. Two tells
+// that there are two servers.
+func Letter(row outbox.Row, attempts []outbox.Attempt, two bool) *page.MailLetter {
 	kind, _ := letter.Info(row.Kind)
 	p := &page.MailLetter{
 		Letter: Row(row), MessageID: row.MessageID, QueueID: page.Said(row.QueueID), Server: row.Server, Due: row.Due, Expires: row.Expires,
 		OneTime: kind.OneTime && row.State != outbox.Accepted, CanResend: row.CanResend, CanCancel: row.CanCancel,
 		Waits: !row.State.Final(), MaybeSent: row.MaybeSent && row.State != outbox.Accepted,
-		Class: row.Class.Title(), Route: ServerName(row.Route), Trace: row.Trace,
+		Class: row.Class.Title(), Route: ServerName(row.Through(), two), Through: throughWord(row), Trace: row.Trace,
 	}
 	p.Title, p.Crumbs = row.Subject, []page.Crumb{{Name: "Admin", Path: "/admin"}, {Name: "Mail journal", Path: Path}}
+	if row.Through() != row.Route {
+		p.Meant = ServerName(row.Route, true)
+	}
 	if b := row.Bounce; !b.IsZero() {
 		p.Came = &page.LetterBounce{Tag: BounceTag(b), At: b.At, Status: b.Status, Text: page.Said(b.Text)}
 	}

@@ -35,15 +35,15 @@ func deliverySamples() []page.Page {
 		&page.MailJournal{Base: base("Mail journal"), Text: "x", Further: true, Pager: page.Pager{Next: "/b"}},
 		&page.MailJournal{Base: base("Mail journal"), Text: "x", Further: true, Rows: []page.LetterRow{row}, Pager: page.Pager{Next: "/b"}},
 		&page.MailLetter{
-			Base: base("Letter"), Letter: row, Class: "Requests", Route: "Second server", Trace: "0123456789abcdef", Cause: "/audit?request=0123456789abcdef",
+			Base: base("Letter"), Letter: row, Class: "Requests", Route: "Second server", Through: "Taken by", Meant: "First server", Trace: "0123456789abcdef", Cause: "/audit?request=0123456789abcdef",
 			Came: &page.LetterBounce{Tag: came, At: noon, Status: "5.1.1", Text: "no such <user>"},
 		},
 		&page.MailDelivery{Base: base("Mail delivery"), Keep: "365", Classes: classes},
 		&page.MailDelivery{Base: wrong(base("Mail delivery"), "keep", "lifetime_invitation"), Keep: "0", Classes: classes},
 		&page.MailHealth{
 			Base: base("Mail health"), At: noon, Two: true,
-			Servers: []page.ServerHealth{{Name: "Mail server", Host: "s:587", State: state, Connections: "1 of 2", PerMinute: "3", Speeds: speeds, Charts: []page.Bars{bars}, Since: noon}},
-			Lines:   []page.QueueLine{{Class: "Requests", Server: "Mail server", Waiting: 4, Oldest: noon, Tone: "bad"}, {Class: "Alerts", Waiting: 1, Oldest: noon, Tone: "warn"}},
+			Servers: []page.ServerHealth{{Name: "First server", Host: "s:587", State: state, Connections: "1 of 2", PerMinute: "3", Speeds: speeds, Charts: []page.Bars{bars}, Since: noon}},
+			Lines:   []page.QueueLine{{Class: "Requests", Server: "First server", Waiting: 4, Oldest: noon, Tone: "bad"}, {Class: "Alerts", Waiting: 1, Oldest: noon, Tone: "warn"}},
 		},
 		&page.MailHealth{Base: base("Mail health"), At: noon},
 		&page.AuditEntry{Base: base("Letter failed"), Request: "0123456789abcdef", SameRequest: "/audit?request=0123456789abcdef", Letters: "/admin/mail/journal?trace=0123456789abcdef"},

@@ -88,8 +88,10 @@ type MailLetter struct {
 	// server calls it.
 	MessageID, QueueID, Server string
 	Due, Expires               time.Time
-	// Class is its place in line; Route the server it should leave through.
-	Class, Route string
+	// Class is its place in line. Route is the server that it leaves, or left,
+	// through, and Through says which; Meant is the one that it should have left
+	// through, where that is another one.
+	Class, Route, Through, Meant string
 	// Trace is what caused it; Cause is where the audit log tells of that, "" for
 	// who may not look.
 	Trace, Cause string

@@ -5,6 +5,7 @@
 -- many earlier attempts count, how many claims were given back unbegun, and what
 -- came back for it later.
 ALTER TABLE outbox_letter ADD COLUMN route TEXT NOT NULL DEFAULT 'main';
+ALTER TABLE outbox_letter ADD COLUMN taken_by TEXT NOT NULL DEFAULT '';
 ALTER TABLE outbox_letter ADD COLUMN trace TEXT NOT NULL DEFAULT '';
 ALTER TABLE outbox_letter ADD COLUMN began_at BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE outbox_letter ADD COLUMN ended_at BIGINT NOT NULL DEFAULT 0;

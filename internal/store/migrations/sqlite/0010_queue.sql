@@ -1,9 +1,10 @@
 -- +goose Up
 
 -- The server that a letter should leave through, what caused it, when its
--- current attempt began, when it was done with (0 while it is on its way), how
--- many earlier attempts count, how many claims were given back unbegun, and what
--- came back for it later.
+-- current attempt began, when it was done with (0 while it is on its way), whose
+-- server the last attempt was at, which may be the one that stands in, how many
+-- earlier attempts count, how many claims were given back unbegun, and what came
+-- back for it later.
 --
 -- The table is made anew: SQLite makes a list of states into a table of its own
 -- for each letter that it checks, which was a fifth of the cost of adding one;
@@ -40,6 +41,7 @@ CREATE TABLE outbox_letter_new (
     queue_id    TEXT   NOT NULL,
     server      TEXT   NOT NULL,
     route       TEXT   NOT NULL DEFAULT 'main',
+    taken_by    TEXT   NOT NULL DEFAULT '',
     trace       TEXT   NOT NULL DEFAULT '',
     began_at    BIGINT NOT NULL DEFAULT 0,
     ended_at    BIGINT NOT NULL DEFAULT 0,
