@@ -159,21 +159,17 @@ func (s stored) claim(content sealedContent, sender string) Claim {
 }
 
 // giveUp ends letters that cannot be opened. One damaged letter must not stop
-// all others.
+// all others. Their content stays where that of letters that failed does: once
+// the database is mended, they can be sent again.
 func (o *Outbox) giveUp(ctx context.Context, damaged []stored) error {
 	return o.db.Update(ctx, func(tx *store.Tx) error {
 		var outcomes []Outcome
-		var ids []string
 		for _, s := range damaged {
 			outcomes = append(outcomes, Outcome{
 				ID: s.id, Attempt: s.attempt + 1, State: Failed, Advice: "The letter's content was changed in the database and cannot be opened.",
 			})
-			ids = append(ids, s.id)
 		}
-		if err := o.record(tx, outcomes); err != nil {
-			return err
-		}
-		return wipe(tx, ids)
+		return o.record(tx, outcomes)
 	})
 }
 

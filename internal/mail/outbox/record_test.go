@@ -200,25 +200,38 @@ func TestEveryAttemptIsShown(t *testing.T) {
 }
 
 // A letter whose content somebody changed ends, and the others of its group do
-// not.
+// not. Once it is put right, it can be sent again.
 func TestADamagedLetterEndsAlone(t *testing.T) {
 	each(t, func(r *rig) {
 		bad, good := r.add("bad", changed()), r.add("good", changed())
-		r.update(func(tx *store.Tx) error {
-			_, err := tx.Exec(`UPDATE outbox_letter SET sealed = $1 WHERE id = $2`, []byte("not what was sealed"), bad)
+		var whole []byte
+		r.update(func(tx *store.Tx) (err error) {
+			whole, err = store.One(tx, func(r store.Row) (b []byte, err error) { return b, r.Scan(&b) }, `SELECT sealed FROM outbox_letter WHERE id = $1`, bad)
 			return err
 		})
+		put := func(sealed []byte) {
+			r.update(func(tx *store.Tx) error {
+				_, err := tx.Exec(`UPDATE outbox_letter SET sealed = $1 WHERE id = $2`, sealed, bad)
+				return err
+			})
+		}
+		put([]byte("not what was sealed"))
 		if got := r.claim(10); len(got) != 1 || got[0].ID != good {
 			r.t.Errorf("claimed %+v", got)
 		}
 		row := r.row(bad)
-		if row.State != outbox.Failed || !strings.Contains(row.Advice, "cannot be opened") || row.CanResend || row.MaybeSent {
+		if row.State != outbox.Failed || !strings.Contains(row.Advice, "cannot be opened") || !row.CanResend || row.MaybeSent {
 			r.t.Errorf("the damaged one is %+v", row)
 		}
 		page, err := r.audit.Search(r.t.Context(), admin, audit.Filter{Action: "letter.failed"})
 		r.must(err)
 		if len(page.Entries) != 1 {
 			r.t.Errorf("%d entries", len(page.Entries))
+		}
+		put(whole)
+		r.must(r.box.Resend(r.t.Context(), admin, bad))
+		if got := r.claim(10); len(got) != 1 || got[0].ID != bad || got[0].Content.Text.IsZero() {
+			r.t.Errorf("once it is put right, claimed %+v", got)
 		}
 	})
 }
