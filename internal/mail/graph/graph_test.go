@@ -149,7 +149,10 @@ func TestALetterIsHandedOverAsMIME(t *testing.T) {
 			conn := r.dial()
 			var steps []string
 			s := letterTo("ada@example.org")
-			s.BeforeContent = func() { steps = append(steps, fmt.Sprint("before, requests: ", len(r.requests(http.MethodPost)))) }
+			s.BeforeContent = func() bool {
+				steps = append(steps, fmt.Sprint("before, requests: ", len(r.requests(http.MethodPost))))
+				return true
+			}
 			wrote := make(chan struct{})
 			s.AfterContent = func() { close(wrote) }
 			got := send(t.Context(), conn, s)

@@ -112,8 +112,8 @@ func (c *Conn) sendOne(ctx context.Context, s smtp.Submission) smtp.Result {
 		return smtp.Result{Err: input(Stage, "a letter without recipient or content")}
 	}
 	u := &upload{base64: []byte(base64.StdEncoding.EncodeToString(s.Body)), after: s.AfterContent}
-	if s.BeforeContent != nil {
-		s.BeforeContent()
+	if s.BeforeContent != nil && !s.BeforeContent() {
+		return smtp.Result{Err: &smtp.Error{Stage: Stage, Kind: smtp.KindCancelled, Err: smtp.ErrWithheld, Bearer: true}}
 	}
 	a, err := c.ask(httptrace.WithClientTrace(ctx, u.trace()), http.MethodPost, c.send, u)
 	if err != nil {

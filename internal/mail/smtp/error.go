@@ -1,6 +1,7 @@
 package smtp
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -32,6 +33,10 @@ const (
 	// KindCancelled: the caller gave up.
 	KindCancelled Kind = "cancelled"
 )
+
+// ErrWithheld is the cause of the error of a letter that BeforeContent withheld,
+// and of those that could not be begun because of that.
+var ErrWithheld = errors.New("the letter is not to be sent any more")
 
 // Error tells at which step what went wrong. It never holds a credential.
 type Error struct {

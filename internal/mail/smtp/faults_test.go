@@ -429,7 +429,7 @@ func (f *faulty) meet(t *testing.T) (letters []heard, err error) {
 	subs := make([]smtp.Submission, 3)
 	for i := range subs {
 		subs[i] = letter()
-		subs[i].BeforeContent = func() { begun[i] = true }
+		subs[i].BeforeContent = func() bool { begun[i] = true; return true }
 	}
 	err = conn.Send(t.Context(), smtp.Each(subs...), func(i int, r smtp.Result) {
 		if i != len(letters) {

@@ -42,6 +42,11 @@ func (c *Conn) sendGroups(ctx context.Context, src *source) *Error {
 		if f.again {
 			return c.inOrder(ctx, src, f, asked)
 		}
+		if asked && f.r.Err == nil && !c.begins(f) {
+			f.r.Err = withheld(StageData)
+			src.finish(f)
+			return withheld(StageData)
+		}
 		if asked && f.r.Err == nil && c.inChunks && c.chunks() {
 			return c.sendWindow(ctx, src, f)
 		}

@@ -615,7 +615,7 @@ func TestAServerThatStopsReading(t *testing.T) {
 	large := letter()
 	large.Body = append(large.Body, bytes.Repeat([]byte("0123456789012345678901234567890123456789012345678901234567890\r\n"), 1<<18)...)
 	var began time.Time
-	large.BeforeContent = func() { began = time.Now() }
+	large.BeforeContent = func() bool { began = time.Now(); return true }
 	var result smtp.Result
 	if err := c.Send(ctx, smtp.Each(large), func(_ int, r smtp.Result) { result = r }); err == nil {
 		t.Error("the letter was sent")

@@ -28,7 +28,27 @@ func (c *Conn) Send(ctx context.Context, next func() (Submission, bool), done fu
 	c.plainContent = c.plainContent || !c.cfg.Memory.trusts(c.cfg.server(), chunking)
 	stop := context.AfterFunc(ctx, func() { _ = c.socket.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
-	var ended *Error
+	panicked := true
+	defer func() {
+		if panicked {
+			c.drop() // QUIT might be read as content
+		}
+	}()
+	ended := c.sendAll(ctx, src)
+	panicked = false
+	c.letterEnds = time.Time{}
+	if ended == nil {
+		return nil
+	}
+	c.drop()
+	ended.Bearer = c.cfg.bears()
+	src.abandon(ended)
+	return ended
+}
+
+// sendAll sends what src has, in the way that the server allows. The error is
+// one that ended the connection.
+func (c *Conn) sendAll(ctx context.Context, src *source) (ended *Error) {
 	for ended == nil && src.more() {
 		if ctx.Err() != nil {
 			ended = c.ioError(ctx, StageMail, ctx.Err())
@@ -43,13 +63,6 @@ func (c *Conn) Send(ctx context.Context, next func() (Submission, bool), done fu
 			ended = c.sendInStep(ctx, src.take(), src)
 		}
 	}
-	c.letterEnds = time.Time{}
-	if ended == nil {
-		return nil
-	}
-	c.drop()
-	ended.Bearer = c.cfg.bears()
-	src.abandon(ended)
 	return ended
 }
 
@@ -131,10 +144,16 @@ func (c *Conn) sayChunk(ctx context.Context, f *flight) {
 	f.end.Store(c.out.said)
 }
 
+// begins tells that the content of f is still to be written. It may have waited
+// long for the letters before it.
+func (c *Conn) begins(f *flight) bool { return f.sub.BeforeContent == nil || f.sub.BeforeContent() }
+
+// withheld is the error of a letter whose content is not to be written after all.
+func withheld(stage Stage) *Error {
+	return &Error{Stage: stage, Kind: KindCancelled, Err: ErrWithheld}
+}
+
 func (c *Conn) announce(f *flight) {
-	if f.sub.BeforeContent != nil {
-		f.sub.BeforeContent()
-	}
 	if c.cfg.Transcript != nil {
 		c.cfg.Transcript.add("C:", fmt.Sprintf("[letter of %d bytes]", len(f.sub.Body)))
 	}

@@ -46,6 +46,10 @@ func (c *Conn) step(ctx context.Context, f *flight) *Error {
 	}
 	inChunk := c.chunks() && c.inChunks && !c.caps.Pipelining
 	if inChunk {
+		if !c.begins(f) {
+			f.r.Err = withheld(StageMail)
+			return c.reset(ctx)
+		}
 		c.sayChunk(ctx, f)
 	} else {
 		reply, err := c.command(ctx, StageData, "DATA")
@@ -59,6 +63,8 @@ func (c *Conn) step(ctx context.Context, f *flight) *Error {
 			return odd(StageData, reply)
 		case c.r.Buffered() > 0:
 			return &Error{Stage: StageContent, Kind: KindProtocol, Text: "the server answered before it had the letter"}
+		case !c.begins(f):
+			return withheld(StageData)
 		}
 		c.sayContent(ctx, f)
 	}

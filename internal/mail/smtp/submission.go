@@ -20,8 +20,11 @@ type Submission struct {
 	RequireTLS bool
 	// BeforeContent and AfterContent, if not nil, are called before the first
 	// byte of the content is written and after the last. With several letters in
-	// flight, others may be written between.
-	BeforeContent, AfterContent func()
+	// flight, others may be written between. Where BeforeContent returns false, the
+	// letter is withheld (ErrWithheld); a server that waits for its content by then
+	// can only be left.
+	BeforeContent func() bool
+	AfterContent  func()
 }
 
 // Result is what came of one submission.

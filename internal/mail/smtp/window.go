@@ -2,6 +2,9 @@ package smtp
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
 	"sync"
 	"time"
 )
@@ -39,6 +42,8 @@ type window struct {
 	// from there on, which are told of in their order later.
 	caught bool
 	held   []*flight
+	// panicked is what a side panicked with.
+	panicked error
 }
 
 // sendWindow sends letters as long as there are any. first, if not nil, is one
@@ -50,8 +55,8 @@ func (c *Conn) sendWindow(ctx context.Context, src *source, first *flight) *Erro
 	c.in.idle = w.makeRoom
 	var heard *Error
 	var reading sync.WaitGroup
-	reading.Go(func() { heard = w.read(ctx) })
-	wrote := w.write(ctx, first)
+	reading.Go(func() { heard = w.guarded(func() *Error { return w.read(ctx) }) })
+	wrote := w.guarded(func() *Error { return w.write(ctx, first) })
 	if wrote != nil && ctx.Err() == nil {
 		// What the server said before it went may still be there.
 		c.in.grace.Store(time.Now().Add(afterWrite).UnixNano())
@@ -62,9 +67,30 @@ func (c *Conn) sendWindow(ctx context.Context, src *source, first *flight) *Erro
 	w.work.Signal()
 	w.mu.Unlock()
 	reading.Wait()
+	if w.panicked != nil {
+		panic(w.panicked)
+	}
 	c.in.idle = nil
 	c.letterEnds = time.Time{}
 	return w.tellHeld(ctx, orFirst(heard, wrote))
+}
+
+// guarded runs one side. A panic there ends the other side too, and is the
+// caller's once both have come to their end: nobody else could recover from it.
+func (w *window) guarded(side func() *Error) *Error {
+	defer func() {
+		p := recover()
+		if p == nil {
+			return
+		}
+		_ = w.c.socket.Close()
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.panicked = errors.Join(w.panicked, fmt.Errorf("panic: %v\n%s", p, debug.Stack()))
+		w.failed = true
+		w.room.Broadcast()
+	}()
+	return side()
 }
 
 func orFirst(a, b *Error) *Error {
@@ -134,26 +160,35 @@ func (w *window) open() bool {
 // add puts a letter into the window once there is room. What was gathered leaves
 // before that is waited for.
 func (w *window) add(f *flight, flush func() error) bool {
+	for !w.hasRoom(f) {
+		_ = flush() // an error is kept
+	}
+	if !f.refused && !f.asked && !w.c.begins(f) {
+		// It waited for the letters before it, and is none any more.
+		f.refused, f.r.Err = true, withheld(StageMail)
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for n := len(f.sub.Body); !w.failed && len(w.letters) > 0 && (len(w.letters) >= maxInFlight || w.bytes+n > maxBytesInFlight); {
-		if len(w.c.out.buf) > 0 {
-			w.mu.Unlock()
-			err := flush()
-			w.mu.Lock()
-			if err != nil {
-				break
-			}
-			continue
-		}
-		w.room.Wait()
-	}
 	w.letters = append(w.letters, f)
 	w.bytes += len(f.sub.Body)
 	if len(w.letters) == 1 {
 		w.work.Signal()
 	}
 	return !w.failed && w.c.out.err == nil
+}
+
+// hasRoom waits until there is room for a letter, or no letter can leave any
+// more. It reports false where something is to leave before that.
+func (w *window) hasRoom(f *flight) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for n := len(f.sub.Body); !w.failed && w.c.out.err == nil && len(w.letters) > 0 && (len(w.letters) >= maxInFlight || w.bytes+n > maxBytesInFlight); {
+		if len(w.c.out.buf) > 0 {
+			return false
+		}
+		w.room.Wait()
+	}
+	return true
 }
 
 // makeRoom lets the writer go on. It is called before a reply is waited for, so
