@@ -81,7 +81,8 @@ func BenchmarkDeliver(b *testing.B) {
 	for _, connections := range []int{1, 2, 8} {
 		b.Run(fmt.Sprintf("connections-%d", connections), func(b *testing.B) {
 			eachHouse(b, func(b *testing.B, h *house) {
-				taken := h.useSink(b)
+				sink := startSink(b, sinkConfig{Pipelining: true, Chunking: true, Clear: true})
+				h.useSink(b, sink, sink.port(), 8)
 				h.enqueue(b, b.N, 32)
 				must(b, h.db.Update(b.Context(), func(tx *store.Tx) error {
 					// What PostgreSQL does by itself when a table grows; here
@@ -103,7 +104,7 @@ func BenchmarkDeliver(b *testing.B) {
 				b.StopTimer()
 				perSecond(b, b.N)
 				must(b, engine.Close(b.Context()))
-				if got := taken.Load(); got != int64(b.N) {
+				if got := sink.taken.Load(); got != int64(b.N) {
 					b.Errorf("the server took %d letters of %d", got, b.N)
 				}
 			})

@@ -106,19 +106,19 @@ func plainLetter(i int64, size int) string {
 // Postfix takes letters in from eight clients and relays them at the same time,
 // over at most four connections with STARTTLS that it uses again.
 func BenchmarkPostfixRelay(b *testing.B) {
-	taker := startTaker(b, false, true)
-	relay := peers.PostfixRelay(b, taker.port)
-	taker.expect(200)
+	sink := startSink(b, sinkConfig{Pipelining: true, Chunking: true, Open: true})
+	relay := peers.PostfixRelay(b, sink.port())
+	sink.expect(200)
 	feed(b, relay.Port, 200, 8, letterSize) // its processes have started
-	taker.arrived(b, time.Minute)
-	taker.expect(b.N)
+	sink.arrived(b, time.Minute)
+	sink.expect(b.N)
 	b.ResetTimer()
 	began := time.Now()
 	feed(b, relay.Port, b.N, 8, letterSize)
-	last := taker.arrived(b, 5*time.Minute)
+	last := sink.arrived(b, 5*time.Minute)
 	b.StopTimer()
 	b.ReportMetric(float64(b.N)/last.Sub(began).Seconds(), "letters/s")
-	b.ReportMetric(float64(taker.bytes.Load()), "B/letter")
+	b.ReportMetric(float64(sink.bytes.Load()), "B/letter")
 }
 
 // Postfix writes letters to its queue, where they stay on hold.

@@ -2,15 +2,9 @@ package bench
 
 import (
 	"bytes"
-	"io"
 	"log/slog"
-	"net"
 	"net/netip"
-	"strconv"
-	"sync/atomic"
 	"testing"
-
-	gosmtp "github.com/emersion/go-smtp"
 
 	"github.com/sealpost/sealpost/internal/actor"
 	"github.com/sealpost/sealpost/internal/audit"
@@ -19,8 +13,6 @@ import (
 	"github.com/sealpost/sealpost/internal/mail"
 	"github.com/sealpost/sealpost/internal/mail/letter"
 	"github.com/sealpost/sealpost/internal/mail/outbox"
-	"github.com/sealpost/sealpost/internal/mail/pace"
-	"github.com/sealpost/sealpost/internal/mail/smtp"
 	"github.com/sealpost/sealpost/internal/secret"
 	"github.com/sealpost/sealpost/internal/store"
 	"github.com/sealpost/sealpost/internal/store/storetest"
@@ -92,39 +84,4 @@ func must(b *testing.B, err error) {
 	if err != nil {
 		b.Fatal(err)
 	}
-}
-
-// useSink makes a mail server the profile that takes every letter and forgets
-// it, and returns the count of those that it took.
-func (h *house) useSink(b *testing.B) *atomic.Int64 {
-	var taken atomic.Int64
-	server := gosmtp.NewServer(gosmtp.BackendFunc(func(*gosmtp.Conn) (gosmtp.Session, error) { return sink{&taken}, nil }))
-	server.Domain = "sink.example.org"
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	must(b, err)
-	go func() { _ = server.Serve(listener) }()
-	b.Cleanup(func() { _ = server.Close() })
-	host, port, err := net.SplitHostPort(listener.Addr().String())
-	must(b, err)
-	number, err := strconv.Atoi(port)
-	must(b, err)
-	_, err = h.mail.Save(b.Context(), h.grace, mail.Change{
-		Kind: mail.KindSMTP, Host: host, Port: number, Security: smtp.None, Auth: mail.AuthNone,
-		SenderAddress: "vault@example.org", SenderName: "Sealpost", Anyway: true, Pace: pace.Limits{Connections: 8},
-	})
-	must(b, err)
-	return &taken
-}
-
-// sink is one connection to the mail server that forgets.
-type sink struct{ taken *atomic.Int64 }
-
-func (sink) Reset()                                 {}
-func (sink) Logout() error                          { return nil }
-func (sink) Mail(string, *gosmtp.MailOptions) error { return nil }
-func (sink) Rcpt(string, *gosmtp.RcptOptions) error { return nil }
-func (s sink) Data(r io.Reader) error {
-	_, err := io.Copy(io.Discard, r)
-	s.taken.Add(1)
-	return err
 }

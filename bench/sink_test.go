@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -32,20 +33,23 @@ type sinkConfig struct {
 	// Pipelining and Chunking are announced. A sink that does not announce them
 	// takes BDAT for an unknown command.
 	Pipelining, Chunking bool
-	// Clear leaves STARTTLS and AUTH out.
-	Clear bool
+	// Clear leaves STARTTLS and AUTH out. Open offers both and wants no sign-in.
+	Clear, Open bool
 }
 
 // fastSink is a mail server on loopback that takes letters and forgets them. It
 // is quick enough not to be what is measured: its replies leave together, as
-// soon as the client waits for them, and it keeps nothing.
+// soon as the client waits for them, and it keeps nothing. It is the same one for
+// everybody who is measured.
 type fastSink struct {
 	cfg      sinkConfig
 	tls      *tls.Config
-	roots    *x509.CertPool
+	root     *x509.Certificate
 	listener net.Listener
-	// taken and bytes count letters and their content.
+	// taken counts letters; bytes is the content of the last one.
 	taken, bytes atomic.Int64
+	want         atomic.Int64
+	reached      chan time.Time
 	running      sync.WaitGroup
 
 	mu    sync.Mutex
@@ -57,9 +61,11 @@ func startSink(tb testing.TB, cfg sinkConfig) *fastSink {
 	tb.Helper()
 	lab := smtptest.NewLab(tb, time.Now())
 	root := lab.Make(smtptest.Order{Name: "Example Root", CA: true})
-	leaf := lab.Make(smtptest.Order{DNS: []string{sinkHost}, By: root}).TLS()
-	s := &fastSink{cfg: cfg, tls: &tls.Config{Certificates: []tls.Certificate{leaf}}, roots: x509.NewCertPool(), conns: map[net.Conn]bool{}}
-	s.roots.AddCert(root.Certificate)
+	leaf := lab.Make(smtptest.Order{DNS: []string{sinkHost}, IP: []net.IP{net.IPv4(127, 0, 0, 1)}, By: root}).TLS()
+	s := &fastSink{
+		cfg: cfg, tls: &tls.Config{Certificates: []tls.Certificate{leaf}}, root: root.Certificate,
+		reached: make(chan time.Time, 1), conns: map[net.Conn]bool{},
+	}
 	var err error
 	if s.listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
 		tb.Fatal(err)
@@ -89,7 +95,41 @@ func (s *fastSink) dial(ctx context.Context, network, _ string) (net.Conn, error
 
 // clientTLS verifies the sink.
 func (s *fastSink) clientTLS() *tls.Config {
-	return &tls.Config{ServerName: sinkHost, RootCAs: s.roots, MinVersion: tls.VersionTLS12}
+	roots := x509.NewCertPool()
+	roots.AddCert(s.root)
+	return &tls.Config{ServerName: sinkHost, RootCAs: roots, MinVersion: tls.VersionTLS12}
+}
+
+// expect says that n more letters are to come; arrived then waits for the last
+// of them and returns when it came.
+func (s *fastSink) expect(n int) { s.want.Store(s.taken.Load() + int64(n)) }
+
+func (s *fastSink) arrived(b *testing.B, limit time.Duration) time.Time {
+	b.Helper()
+	patience := time.NewTimer(limit)
+	defer patience.Stop()
+	select {
+	case at := <-s.reached:
+		return at
+	case <-patience.C:
+		b.Fatalf("%d letters arrived, want %d", s.taken.Load(), s.want.Load())
+	}
+	return time.Time{}
+}
+
+// prompt is a connection that acknowledges at once what it reads. Postfix
+// leaves Nagle's algorithm on and waits for that in the middle of a letter: to
+// a server that delays acknowledgements, as Linux does, it brings a tenth.
+type prompt struct {
+	net.Conn
+	raw syscall.RawConn
+}
+
+func (p prompt) Read(b []byte) (int, error) {
+	n, err := p.Conn.Read(b)
+	// Linux forgets the setting again and again.
+	_ = p.raw.Control(func(fd uintptr) { _ = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, syscall.TCP_QUICKACK, 1) })
+	return n, err
 }
 
 func (s *fastSink) accept() {
@@ -98,12 +138,17 @@ func (s *fastSink) accept() {
 		if err != nil {
 			return
 		}
+		raw, err := conn.(*net.TCPConn).SyscallConn()
+		if err != nil {
+			_ = conn.Close()
+			continue
+		}
 		s.mu.Lock()
 		s.conns[conn] = true
 		s.mu.Unlock()
 		s.running.Go(func() {
-			c := &sinkConn{sink: s, raw: conn}
-			c.attach(conn)
+			c := &sinkConn{sink: s, raw: prompt{conn, raw}}
+			c.attach(c.raw)
 			_ = c.serve()
 			_ = conn.Close()
 			s.mu.Lock()
@@ -123,6 +168,8 @@ type sinkConn struct {
 	signedIn  bool
 	mail      bool
 	to        int
+	// size counts the content that came in chunks so far.
+	size int
 }
 
 func (c *sinkConn) attach(conn net.Conn) {
@@ -163,11 +210,11 @@ func (c *sinkConn) obey(line []byte) error {
 	verb, rest, _ := bytes.Cut(line, []byte(" "))
 	switch string(bytes.ToUpper(verb)) {
 	case "MAIL":
-		if !c.signedIn && !c.sink.cfg.Clear {
+		if !c.signedIn && !c.sink.cfg.Clear && !c.sink.cfg.Open {
 			c.say("530 5.7.0 Authentication required")
 			return nil
 		}
-		c.mail, c.to = true, 0
+		c.mail, c.to, c.size = true, 0, 0
 		c.say("250 2.1.0 Ok")
 	case "RCPT":
 		c.to++
@@ -297,6 +344,7 @@ func (c *sinkConn) chunk(rest string) error {
 	case !c.mail || c.to == 0:
 		c.say("503 5.5.1 RCPT first")
 	case last != "LAST":
+		c.size += n
 		c.say("250 2.0.0 Ok")
 	default:
 		c.took(n)
@@ -306,7 +354,10 @@ func (c *sinkConn) chunk(rest string) error {
 
 func (c *sinkConn) took(n int) {
 	c.mail = false
-	c.sink.taken.Add(1)
-	c.sink.bytes.Add(int64(n))
+	c.sink.bytes.Store(int64(c.size + n))
+	c.size = 0
+	if c.sink.taken.Add(1) == c.sink.want.Load() {
+		c.sink.reached <- time.Now()
+	}
 	c.say("250 2.0.0 Ok: queued as 4F5A2B3C")
 }
