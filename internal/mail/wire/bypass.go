@@ -55,4 +55,4 @@ func (b Bypass) Host(host string) bool {
 }
 
 // Address reports whether an address is in one of the networks.
-func (b Bypass) Address(a netip.Addr) bool { return Denied(b.networks, a) }
+func (b Bypass) Address(a netip.Addr) bool { return within(b.networks, a) }

@@ -153,18 +153,65 @@ func (d *Dialer) checked(a netip.Addr) error {
 	return nil
 }
 
-// Denied tells an address that is in one of the networks.
+// Denied tells an address that is in one of the networks, by itself or by the
+// IPv4 address that it stands for.
 func Denied(deny []netip.Prefix, a netip.Addr) bool {
-	a = a.Unmap().WithZone("")
-	return slices.ContainsFunc(deny, func(p netip.Prefix) bool { return p.Contains(a) })
+	return slices.ContainsFunc(forms(a), func(a netip.Addr) bool { return within(deny, a) })
 }
 
-// validName reports whether a host is made of what names are made of. It is what
-// keeps a line break out of a CONNECT.
+// within tells an address that is in one of the networks by itself.
+func within(networks []netip.Prefix, a netip.Addr) bool {
+	a = a.Unmap().WithZone("")
+	return slices.ContainsFunc(networks, func(p netip.Prefix) bool { return p.Contains(a) })
+}
+
+// forms returns an address and the others that a connection to it may reach.
+func forms(a netip.Addr) []netip.Addr {
+	a = a.Unmap().WithZone("")
+	all := []netip.Addr{a}
+	b := a.As16()
+	embedded := func(at int) { all = append(all, netip.AddrFrom4([4]byte(b[at:]))) }
+	switch {
+	case a.IsUnspecified():
+		// Linux connects to itself.
+		all = append(all, netip.IPv4Unspecified(), netip.IPv6Unspecified(), netip.IPv6Loopback(), netip.AddrFrom4([4]byte{127, 0, 0, 1}))
+	case a.Is4(), a.IsLoopback():
+	case nat64.Contains(a): // RFC 6052
+		embedded(12)
+	case sixToFour.Contains(a): // RFC 3056
+		embedded(2)
+	case compatible.Contains(a): // RFC 4291, section 2.5.5.1
+		embedded(12)
+	}
+	return all
+}
+
+var (
+	nat64      = netip.MustParsePrefix("64:ff9b::/96")
+	sixToFour  = netip.MustParsePrefix("2002::/16")
+	compatible = netip.MustParsePrefix("::/96")
+)
+
+// validName reports whether a host is made of what names are made of, and is no
+// address in another spelling. It is what keeps a line break out of a CONNECT,
+// and 2852039166 or 0xa9fea9fe, which some take for 169.254.169.254, from a proxy
+// that the deny list cannot look behind.
 func validName(host string) bool {
-	return host != "" && len(host) <= 253 && !strings.ContainsFunc(host, func(r rune) bool {
+	return host != "" && len(host) <= 253 && !endsInNumber(host) && !strings.ContainsFunc(host, func(r rune) bool {
 		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '.' && r != '-' && r != '_'
 	})
+}
+
+// endsInNumber tells a host whose last label is a number, decimal, octal or
+// hexadecimal, as the URL standard of WHATWG has it (section 3.5). No top-level
+// domain is one (RFC 3696, section 2).
+func endsInNumber(host string) bool {
+	host = strings.TrimSuffix(host, ".")
+	last := strings.ToLower(host[strings.LastIndexByte(host, '.')+1:])
+	if rest, ok := strings.CutPrefix(last, "0x"); ok {
+		return strings.Trim(rest, "0123456789abcdef") == ""
+	}
+	return last != "" && strings.Trim(last, "0123456789") == ""
 }
 
 // thisMachine tells a host that is this machine whatever anybody says of it
@@ -172,7 +219,7 @@ func validName(host string) bool {
 func thisMachine(host string) bool {
 	a, err := netip.ParseAddr(host)
 	name := strings.ToLower(strings.TrimSuffix(host, "."))
-	return err == nil && a.IsLoopback() || name == "localhost" || strings.HasSuffix(name, ".localhost")
+	return err == nil && (a.IsLoopback() || a.IsUnspecified()) || name == "localhost" || strings.HasSuffix(name, ".localhost")
 }
 
 // connect is a net.Dialer that leaves from the source address. TCP_NODELAY stays

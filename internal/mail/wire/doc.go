@@ -23,8 +23,12 @@
 // and refused where that shows a denied address. Where it shows nothing, or the
 // proxy's view differs, the proxy's own rules are what protects its network.
 //
+// An address is looked at as what it stands for, too: IPv4 within IPv6 (mapped,
+// compatible, NAT64 of RFC 6052, 6to4), and loopback for the unspecified one.
+//
 // The package refuses hosts that are neither names nor addresses, so that a host
-// cannot add a line to a CONNECT, and replies of proxies that are not exactly
+// cannot add a line to a CONNECT, names that end in a number, which others may
+// take for an address, and replies of proxies that are not exactly
 // what the protocols allow. It reads at most 8 KiB of a reply, and not a byte
 // beyond it: what follows is the mail server's greeting.
 package wire

@@ -371,8 +371,22 @@ func TestTheDenyListHoldsBehindAProxy(t *testing.T) {
 	mail := greeter(t)
 	resolve := names(map[string][]string{"meta.example": {"169.254.169.254"}, "both.example": {four, "169.254.169.254"}})
 	deny := []netip.Prefix{netip.MustParsePrefix("169.254.0.0/16")}
+	for _, host := range []string{"2852039166", "0xa9fea9fe", "169.254.43518"} {
+		for _, scheme := range []string{"socks5h", "http"} {
+			f := &fake{to: mail}
+			f.serve(t, f.connect, nil)
+			if c, err := wire.New(wire.Config{Proxy: proxyAt(t, scheme, "", f.address), Resolve: resolve, Deny: deny}).DialContext(t.Context(), "tcp", host+":25"); err == nil {
+				_ = c.Close()
+				t.Errorf("%s: %s was given to the proxy", scheme, host)
+			}
+			if got := f.targets(); got != "" {
+				t.Errorf("%s: the proxy was asked for %q", scheme, got)
+			}
+		}
+	}
 	for _, tt := range []struct{ scheme, host, asked string }{
 		{"socks5h", "169.254.169.254", ""},
+		{"socks5h", "[64:ff9b::169.254.169.254]", ""},
 		{"socks5h", "[::ffff:169.254.169.254]", ""},
 		{"socks5h", "meta.example", ""},
 		{"socks5h", "both.example", ""}, // the proxy chooses which

@@ -344,15 +344,53 @@ func TestEveryAddressIsLookedAtBeforeItIsCalled(t *testing.T) {
 	addressOf(t, c, err)
 }
 
+// An address that stands for another one is looked at as both.
+func TestAddressesThatStandForOthers(t *testing.T) {
+	for _, tt := range []struct {
+		deny    string
+		denied  []string
+		allowed []string
+	}{
+		{"127.0.0.0/8", []string{"0.0.0.0", "::", "::ffff:0.0.0.0", "127.1.2.3", "::ffff:127.0.0.1"}, []string{"::1", "192.0.2.1"}},
+		{"::1/128", []string{"::", "0.0.0.0", "::1"}, []string{"127.0.0.1"}},
+		{
+			"169.254.0.0/16",
+			[]string{"::ffff:169.254.169.254", "64:ff9b::169.254.169.254", "64:ff9b::a9fe:a9fe", "2002:a9fe:a9fe::1", "::169.254.169.254"},
+			[]string{"64:ff9b::192.0.2.1", "64:ff9b:1::169.254.169.254", "2002:c000:201::a9fe:a9fe", "2001:db8::169.254.169.254"},
+		},
+		{"0.0.0.0/8", []string{"0.0.0.0", "::"}, []string{"::1", "127.0.0.1"}},
+	} {
+		w := &world{}
+		d := w.dialer(wire.Config{Deny: []netip.Prefix{netip.MustParsePrefix(tt.deny)}})
+		for _, host := range tt.denied {
+			if _, err := d.DialContext(t.Context(), "tcp", net.JoinHostPort(host, "25")); !errors.Is(err, wire.ErrDenied) {
+				t.Errorf("without %s, %s: %v", tt.deny, host, err)
+			}
+		}
+		if len(w.asked) > 0 {
+			t.Errorf("without %s, connected to %q", tt.deny, w.asked)
+		}
+		for _, host := range tt.allowed {
+			c, err := d.DialContext(t.Context(), "tcp", net.JoinHostPort(host, "25"))
+			addressOf(t, c, err)
+		}
+	}
+}
+
 func TestHostsThatAreNone(t *testing.T) {
 	w := &world{}
-	for _, address := range []string{"mx.example", "mx.example:0", "mx.example:x", "mx.example:70000", ":587", "a b:587", "mx.example\r\nX-Evil: 1:587", "mx.exa\x00mple:587", "user@mx.example:587", "mx.example/:587", "münchen.example:587"} {
+	for _, address := range []string{"mx.example", "mx.example:0", "mx.example:x", "mx.example:70000", ":587", "a b:587", "mx.example\r\nX-Evil: 1:587", "mx.exa\x00mple:587", "user@mx.example:587", "mx.example/:587", "münchen.example:587", "2852039166:25", "0xa9fea9fe:25", "0xA9.0xFE.0xa9.0xFE:25", "169.254.43518:25", "0251.0376.0251.0376:25", "169.254.169.254.:25", "mx.example.1:25", "mx.0x:25"} {
 		if _, err := w.dialer(wire.Config{}).DialContext(t.Context(), "tcp", address); err == nil {
 			t.Errorf("%q is a host", address)
 		}
 	}
 	if len(w.asked) > 0 {
 		t.Errorf("connected to %q", w.asked)
+	}
+	w = &world{names: map[string][]string{"1.example": {four}, "mx.0x1g": {four}, "mx.example.": {four}}}
+	for host := range w.names {
+		c, err := w.dialer(wire.Config{}).DialContext(t.Context(), "tcp", host+":25")
+		addressOf(t, c, err)
 	}
 }
 
