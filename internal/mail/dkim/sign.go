@@ -27,14 +27,19 @@ const (
 // as there are.
 func signed() []string {
 	return []string{
-		"From", "To", "Subject", "Date", "Message-ID", "Reply-To", "MIME-Version", "Content-Type", "Content-Transfer-Encoding", "Auto-Submitted",
+		"From", "Sender", "Reply-To", "To", "Cc", "Subject", "Date", "Message-ID", "MIME-Version", "Content-Type", "Content-Transfer-Encoding",
+		"Auto-Submitted",
 	}
 }
 
 // sealed are the fields that are named once more than there are, so that nobody
-// can add another one under the same signature (RFC 6376, section 8.15): who
-// the letter is from, and where answers go.
-func sealed() []string { return []string{"From", "Reply-To"} }
+// can add another one under the same signature (RFC 6376, section 8.15): all that
+// may stand once (RFC 5322, section 3.6) and change what the letter seems to say.
+func sealed() []string {
+	return []string{
+		"From", "Sender", "Reply-To", "To", "Cc", "Subject", "Date", "Message-ID", "MIME-Version", "Content-Type", "Content-Transfer-Encoding",
+	}
+}
 
 // namesOf returns what h= says about a header.
 func namesOf(fields []field) []string {
