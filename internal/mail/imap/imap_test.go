@@ -334,6 +334,48 @@ func many(s *server) {
 	}
 }
 
+// Lines that a server says by the way are no challenges, however many.
+func TestUntaggedLinesAreNoChallenges(t *testing.T) {
+	r := serve(t, false, func(s *server) {
+		s.say(greeting)
+		tag, _ := s.answer("AUTHENTICATE PLAIN", "AUTH=PLAIN")
+		for range 10 {
+			s.say("* OK still here")
+		}
+		s.say("+ ")
+		if _, rest := s.hear(); rest != "" {
+			s.say(tag + " BAD " + rest)
+			return
+		}
+		s.say(tag + " OK signed in")
+		s.answer("LOGOUT", "")
+	})
+	c, err := imap.Dial(t.Context(), r.cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.SignIn(t.Context(), sasl.Credential{Username: "bounces", Password: secret.New(password)}); err != nil {
+		t.Error(err)
+	}
+	c.Close(t.Context())
+	<-r.done
+
+	// Challenges are counted as before.
+	r = serve(t, false, func(s *server) {
+		s.say(greeting)
+		s.answer("AUTHENTICATE PLAIN", "AUTH=PLAIN")
+		for range 10 {
+			s.say("+ ")
+			s.hear()
+		}
+	})
+	var e *imap.Error
+	if err := r.session(); !errors.As(err, &e) || e.Kind != imap.KindProtocol {
+		t.Errorf("challenges without an end: %v", err)
+	}
+	<-r.done
+}
+
 // A server without SASL gets LOGIN, with what no quoting can break, unless it
 // forbids that.
 func TestLoginIsTheLastResort(t *testing.T) {

@@ -59,7 +59,8 @@ func (k *Conn) authenticate(ctx context.Context, name string, c sasl.Credential)
 	if err != nil {
 		return err
 	}
-	for n := 0; ; n++ {
+	untagged, challenges := 0, 0
+	for {
 		line, err := k.line(StageSignIn)
 		if err != nil {
 			return err
@@ -67,7 +68,7 @@ func (k *Conn) authenticate(ctx context.Context, name string, c sasl.Credential)
 		challenge, more := strings.CutPrefix(line, "+")
 		switch {
 		case strings.HasPrefix(line, "* "):
-			if n > maxAnswers {
+			if untagged++; untagged > maxAnswers {
 				return k.fault(StageSignIn, "the server answers without an end")
 			}
 			continue
@@ -83,9 +84,10 @@ func (k *Conn) authenticate(ctx context.Context, name string, c sasl.Credential)
 				return k.fault(StageSignIn, err.Error())
 			}
 			return nil
-		case n >= maxChallenges:
+		case challenges == maxChallenges:
 			return k.fault(StageSignIn, "the server asks without an end")
 		}
+		challenges++
 		reply := first
 		if !has {
 			b, err := base64.StdEncoding.DecodeString(strings.TrimSpace(challenge))
