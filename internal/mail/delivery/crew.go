@@ -14,7 +14,8 @@ const (
 	// firstLanes is how many begin.
 	firstLanes = 2
 	// backlog is how many letters a claim must bring to show that there is work
-	// for one connection more.
+	// for one connection more. From a claim that the server's speed kept smaller,
+	// all that it asked for will do.
 	backlog = 16
 )
 

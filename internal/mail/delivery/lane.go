@@ -169,9 +169,11 @@ func (l *lane) claim(ctx context.Context, n int) ([]outbox.Claim, error) {
 	}
 	failpoint.Hit("delivery.claimed")
 	e.keeper.hold(l, claims, since)
-	l.backlog.Store(len(claims) >= backlog)
+	// A slow server is given few at once, and never that many.
+	full := len(claims) == n && (n >= backlog || n < l.batch)
+	l.backlog.Store(full || len(claims) >= backlog)
 	l.few.Store(len(claims) > 1 && len(claims) < n/2)
-	if len(claims) == n && n >= backlog {
+	if full {
 		e.crowd.call()
 	}
 	return claims, nil

@@ -82,6 +82,27 @@ func TestABacklogLeavesOverSeveralConnections(t *testing.T) {
 	})
 }
 
+// A server that takes a long time for each letter is given few at once; that there
+// are more shows all the same.
+func TestABacklogOfASlowServerLeavesOverSeveralConnections(t *testing.T) {
+	eachServer(t, nil, func(r *rig) {
+		r.cfg.Connections = 4
+		r.engine = r.newEngine(r.cfg)
+		r.server(func(a smtptest.Asked) string {
+			if a.Verb == "CONTENT" {
+				time.Sleep(150 * time.Millisecond) // it is the server that is slow
+			}
+			return ""
+		})
+		ids := r.queue(24)
+		r.run()
+		r.wantOnce(ids)
+		if n := r.sink.Connections(); n < 3 || n > 4 {
+			r.t.Errorf("%d connections", n)
+		}
+	})
+}
+
 // What is urgent waits for what was claimed at the moment, not for the queue.
 func TestAnUrgentLetterOvertakesTheQueue(t *testing.T) {
 	eachWindow(t, 1, func(r *rig) {
