@@ -182,7 +182,10 @@ func (a *App) build() (err error) {
 	if a.letters, err = letter.New(); err != nil {
 		return err
 	}
-	a.outbox = outbox.New(outbox.Config{DB: a.db, Keys: a.keys, Audit: a.audit, Letters: a.letters, Route: servers.Route, Wake: a.bell.ring})
+	a.outbox = outbox.New(outbox.Config{
+		DB: a.db, Keys: a.keys, Audit: a.audit, Letters: a.letters, Route: servers.Route, Wake: a.bell.ring,
+		Failed: func(tx *store.Tx, id string) error { return a.bounces.Refused(tx, id) },
+	})
 	if a.cfg.CaptureListen != "" {
 		a.capture = capture.New(capture.Config{DB: a.db, Keys: a.keys, Audit: a.audit, Log: a.log})
 	}

@@ -12,9 +12,6 @@ import (
 	"github.com/sealpost/sealpost/internal/worker"
 )
 
-// followEvery is how often it is asked whether the mail server refused somebody.
-const followEvery = 15 * time.Second
-
 // buildBounces makes what reads what comes back.
 func (a *App) buildBounces(secrets mail.Secrets) (err error) {
 	a.bounces, err = bounce.New(bounce.Config{
@@ -39,10 +36,9 @@ func (a *App) returnOf(letterID, from string) delivery.Return {
 // that is about to leave waits no longer for them.
 const returnWait = 5 * time.Second
 
-// addBounceLoops adds what reads the bounce mailbox and follows refusals.
+// addBounceLoops adds what reads the bounce mailbox.
 func (a *App) addBounceLoops(g loops) {
 	a.mailbox.Store(g.Add(worker.Loop{Name: "bounces", Every: bounce.ReadEvery, Run: a.bounces.Read}))
-	g.Add(worker.Loop{Name: "refusals", Every: followEvery, Run: a.bounces.FollowRefused})
 }
 
 // bounceCollector asks what came back when a monitor comes.

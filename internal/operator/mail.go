@@ -155,6 +155,8 @@ func bounceWord(b outbox.Bounce) string {
 		return ""
 	case b.Final:
 		return "failed"
+	case b.Other != "":
+		return "about another address"
 	}
 	return "delayed"
 }

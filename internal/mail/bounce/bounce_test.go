@@ -395,14 +395,6 @@ func fingerprints(r *rig) []string {
 func TestRefusedRecipientsAreMarked(t *testing.T) {
 	each(t, func(r *rig) {
 		t := r.t
-		follow := func() {
-			for more := true; more; {
-				var err error
-				more, err = r.s.FollowRefused(t.Context())
-				r.must(err)
-			}
-		}
-		follow() // begins with what comes
 		for _, tt := range []struct {
 			to, stage, enhanced string
 			code                int
@@ -418,7 +410,6 @@ func TestRefusedRecipientsAreMarked(t *testing.T) {
 			{"h@example.net", "rcpt", "5.2.2", 550, false},
 		} {
 			s := r.sendAs("u-"+tt.to, tt.to, outbox.Outcome{State: outbox.Failed, Stage: tt.stage, Code: tt.code, Enhanced: tt.enhanced, Reply: "550 no such user"})
-			follow()
 			mark, ok := r.marked(tt.to)
 			if ok != tt.want || ok && (mark.Origin != bounce.FromRefusal || mark.LetterID != s.id || mark.Said != "550 no such user") {
 				t.Errorf("%s: marked %v, %+v", tt.to, ok, mark)

@@ -8,8 +8,10 @@
 // (VERP), or with an envelope id (RFC 3461) that does. The token is the letter's
 // id with a MAC, so that nobody makes up a report about a letter that they did
 // not get: [Service.Return] makes it, and only this package reads it. A report
-// without a token counts where the letter's Message-ID, which is random, stands
-// in it. Everything else is counted and left alone.
+// without a token counts where the letter's Message-ID, 64 bits of which are
+// random, stands in it. Everything else is counted and left alone. A report that
+// names other recipients than the letter's is shown with the letter and marks
+// nothing: whoever forwards mail can make one.
 //
 // # Reading
 //

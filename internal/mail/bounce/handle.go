@@ -1,19 +1,21 @@
 package bounce
 
 import (
-	"errors"
 	"fmt"
 	"runtime/debug"
+	"strings"
 
 	"github.com/sealpost/sealpost/internal/fault"
 	"github.com/sealpost/sealpost/internal/mail/dsn"
+	"github.com/sealpost/sealpost/internal/mail/message"
 	"github.com/sealpost/sealpost/internal/mail/outbox"
 	"github.com/sealpost/sealpost/internal/store"
 )
 
 // What messages are counted as, beside the kinds of package dsn.
 const (
-	// countForeign: a report that proves nothing about a letter of ours.
+	// countForeign: a report that proves nothing about a letter of ours, or is
+	// about an address that one was forwarded to.
 	countForeign = "foreign"
 	// countUnreadable: one that could not be read.
 	countUnreadable = "unreadable"
@@ -69,14 +71,48 @@ func (s *Service) handle(tx *store.Tx, mail []byte) (ours bool, err error) {
 	if r.Kind == dsn.Delivered {
 		return true, addCount(tx, string(r.Kind))
 	}
-	said := r.First()
-	final := r.Kind == dsn.Failed
-	news, err := s.outbox.Bounced(tx, id, outbox.Bounce{At: tx.Now(), Final: final, Status: said.Status, Text: said.Text})
+	said, other := about(r, l.To.Address)
+	final := r.Kind == dsn.Failed && other == ""
+	news, err := s.outbox.Bounced(tx, id, outbox.Bounce{At: tx.Now(), Final: final, Status: said.Status, Text: said.Text, Other: other})
 	if err != nil || !news {
 		return true, err
 	}
-	if err := addCount(tx, string(r.Kind)); err != nil || !final {
+	kind := string(r.Kind)
+	if other != "" {
+		kind = countForeign
+	}
+	if err := addCount(tx, kind); err != nil || !final {
 		return true, err
 	}
-	return true, errors.Join(s.mark(tx, l, FromBounce, said.Status, said.Text), s.auditBounce(tx, l, said.Status, said.Text))
+	return true, s.came(tx, l, FromBounce, said.Status, said.Text)
+}
+
+// about returns what a report says of the letter's own address. Where it names
+// others alone, other is the first of them: the mail was forwarded, and that it
+// did not get there says nothing about the address that it was sent to.
+func about(r dsn.Report, address string) (said dsn.Recipient, other string) {
+	for _, x := range r.Recipients {
+		if x.Kind != r.Kind {
+			continue
+		}
+		named := x.Final
+		if named == "" {
+			named = x.Address
+		}
+		if named == "" || spelled(named) == spelled(address) {
+			return x, ""
+		}
+		if other == "" {
+			said, other = x, named
+		}
+	}
+	return said, other
+}
+
+// spelled is an address in the one form that all spellings of it have.
+func spelled(address string) string {
+	if a, err := message.ParseAddress(address); err == nil {
+		address = a.Spec()
+	}
+	return strings.ToLower(address)
 }

@@ -93,7 +93,6 @@ func (s *Service) begin(ctx context.Context) (st stored, d draft, ok bool, err e
 		if st, _, err = selectSettings(tx, ""); err != nil {
 			return err
 		}
-		ok = st.Reads && !tx.Now().Before(st.status.Next)
 		d = draft{Settings: st.Settings, id: st.id}
 		if d.anchors, err = selectAnchors(tx); err != nil {
 			return err

@@ -1,63 +1,25 @@
 package bounce
 
 import (
-	"context"
 	"errors"
 	"strings"
 
 	"github.com/sealpost/sealpost/internal/actor"
 	"github.com/sealpost/sealpost/internal/audit"
-	"github.com/sealpost/sealpost/internal/fault"
 	"github.com/sealpost/sealpost/internal/mail/outbox"
 	"github.com/sealpost/sealpost/internal/mail/smtp"
 	"github.com/sealpost/sealpost/internal/store"
 )
 
-// letterFailed is the audit entry about a letter that will not arrive.
-const letterFailed = "letter.failed"
-
-// FollowRefused marks the addresses that the mail server refused as recipients
-// since it was asked last. It follows the audit log: that says of each letter
-// once that it failed, whoever sent it. more tells that there is more to follow.
-func (s *Service) FollowRefused(ctx context.Context) (more bool, err error) {
-	err = s.db.Update(ctx, func(tx *store.Tx) error {
-		more = false
-		seq, begun, err := follow(tx)
-		if err != nil {
-			return err
-		}
-		if !begun {
-			end, err := s.audit.End(tx)
-			if err != nil {
-				return err
-			}
-			return setFollow(tx, end)
-		}
-		e, found, looked, err := s.audit.Following(tx, seq, letterFailed)
-		if err != nil || looked == seq && !found {
-			return err
-		}
-		more = true
-		if !found {
-			return setFollow(tx, looked)
-		}
-		if err := s.refused(tx, e.ID); err != nil {
-			return err
-		}
-		return setFollow(tx, e.Seq)
-	})
-	return more, err
-}
-
-func (s *Service) refused(tx *store.Tx, letterID string) error {
+// Refused marks the address of a letter that failed, where the mail server
+// refused it as a recipient. The outbox calls it in the transaction that records
+// what came of the letter.
+func (s *Service) Refused(tx *store.Tx, letterID string) error {
 	l, err := s.outbox.LeftLetter(tx, letterID)
-	if fault.Is(err, fault.KindNotFound) {
-		return nil
-	}
-	if err != nil || l.State != outbox.Failed || !refusesRecipient(l) {
+	if err != nil || !refusesRecipient(l) {
 		return err
 	}
-	return errors.Join(addCount(tx, countRefused), s.mark(tx, l, FromRefusal, l.Enhanced, l.Reply), s.auditBounce(tx, l, l.Enhanced, l.Reply))
+	return errors.Join(s.came(tx, l, FromRefusal, l.Enhanced, l.Reply), addCount(tx, countRefused))
 }
 
 // refusesRecipient tells a reply that is about the recipient's address: 550, 551
@@ -77,16 +39,24 @@ func refusesRecipient(l outbox.Left) bool {
 	return strings.HasPrefix(l.Enhanced, "5.1.") || l.Enhanced == "5.2.1"
 }
 
-// auditBounce says in the audit log that an address was marked.
-func (s *Service) auditBounce(tx *store.Tx, l outbox.Left, status, said string) error {
+// came marks the address of a letter that did not reach it, and says so in the
+// audit log, under the letter's trace.
+func (s *Service) came(tx *store.Tx, l outbox.Left, origin Origin, status, said string) error {
 	detail := []audit.Detail{{Name: "kind", Value: l.Kind}}
 	if status != "" {
 		detail = append(detail, audit.Detail{Name: "status", Value: status})
 	}
 	if said != "" {
-		detail = append(detail, audit.Detail{Name: "server said", Value: said})
+		who := "server said"
+		if origin == FromBounce {
+			who = "report says"
+		}
+		detail = append(detail, audit.Detail{Name: who, Value: said})
 	}
-	return s.audit.Append(tx, actor.System("bounces"), audit.Event{
+	by := actor.System("bounces")
+	by.RequestID = l.Trace
+	// The audit log comes first, as where the outbox records a failure.
+	return errors.Join(s.audit.Append(tx, by, audit.Event{
 		Action: "mail.bounced", Kind: "letter", ID: l.ID, Name: l.To.Address, Outcome: audit.Failed, Reason: "The letter did not reach its address.", Detail: detail,
-	})
+	}), s.mark(tx, l, origin, status, said))
 }

@@ -73,7 +73,10 @@ func each(t *testing.T, f func(r *rig)) {
 		letters, err := letter.New()
 		r.must(err)
 		r.audit = audit.New(audit.Config{DB: db, Keys: r.keys, Log: slog.New(slog.DiscardHandler)})
-		r.box = outbox.New(outbox.Config{DB: db, Keys: r.keys, Letters: letters, Audit: r.audit})
+		r.box = outbox.New(outbox.Config{
+			DB: db, Keys: r.keys, Letters: letters, Audit: r.audit,
+			Failed: func(tx *store.Tx, id string) error { return r.s.Refused(tx, id) },
+		})
 		r.s = r.service(nil)
 		r.must(db.Update(t.Context(), func(tx *store.Tx) error {
 			r.must(letters.SetSite(tx, letter.Site{AccessURL: "https://vault.example.org"}))

@@ -64,9 +64,10 @@ func upsertSettings(tx *store.Tx, s stored) error {
 	return err
 }
 
-// takeLease takes or keeps the right to read, and reports whether it could.
+// takeLease takes or keeps the right to read, where reading is due, and reports
+// whether it could.
 func takeLease(tx *store.Tx, holder string, until time.Time) (bool, error) {
-	n, err := tx.Exec(`UPDATE bounce_setting SET lease = $1, lease_until = $2 WHERE slot = 'active' AND (lease_until <= $3 OR lease = $1)`,
+	n, err := tx.Exec(`UPDATE bounce_setting SET lease = $1, lease_until = $2 WHERE slot = 'active' AND (lease_until <= $3 OR lease = $1) AND reads AND next_at <= $3`,
 		holder, store.Micros(until), store.Micros(tx.Now()))
 	return n > 0, err
 }
@@ -197,21 +198,6 @@ func standingMarks(tx *store.Tx, n int) ([]Mark, error) {
 
 func countStanding(tx *store.Tx) (int, error) {
 	return store.One(tx, func(r store.Row) (n int, err error) { return n, r.Scan(&n) }, `SELECT COUNT(*) FROM bounce_mark WHERE since > 0`)
-}
-
-// follow returns how far the audit log was followed; false before it ever was.
-func follow(tx *store.Tx) (int64, bool, error) {
-	seq, err := store.One(tx, func(r store.Row) (n int64, err error) { return n, r.Scan(&n) },
-		`SELECT seq FROM bounce_follow WHERE slot = 'active'`+tx.ForUpdate())
-	if fault.Is(err, fault.KindNotFound) {
-		return 0, false, nil
-	}
-	return seq, err == nil, err
-}
-
-func setFollow(tx *store.Tx, seq int64) error {
-	_, err := tx.Exec(`INSERT INTO bounce_follow (slot, seq) VALUES ('active', $1) ON CONFLICT (slot) DO UPDATE SET seq = excluded.seq`, seq)
-	return err
 }
 
 func countTests(tx *store.Tx, actorID string, since time.Time) (n int64, err error) {

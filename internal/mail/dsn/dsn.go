@@ -46,6 +46,9 @@ type Recipient struct {
 	// Address is who it was sent to, in lower case, where that is known: the
 	// original recipient rather than the final one.
 	Address string
+	// Final is who the server that reports tried to reach, in lower case, ""
+	// where it does not say: another one than Address where mail is forwarded.
+	Final string
 	// Kind is Failed, Delayed or Delivered.
 	Kind Kind
 	// Status is the status code of RFC 3463, such as "5.1.1", or "".
@@ -212,6 +215,7 @@ func (p *parser) recipient(f header) {
 			break
 		}
 	}
+	r.Final = address(plainAddress(f.first("final-recipient")))
 	if r.Status == "" || strings.HasSuffix(r.Status, ".0.0") {
 		// Exchange and others are more exact in the text.
 		if s := statusIn(r.Text); s != "" {

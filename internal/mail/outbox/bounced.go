@@ -17,6 +17,9 @@ type Bounce struct {
 	// Status is the status code of RFC 3463, or ""; Text is what the server that
 	// gave up said.
 	Status, Text string
+	// Other is the address that the report is about where that is not the
+	// letter's: mail is forwarded there. Such a report is never final.
+	Other string
 }
 
 // IsZero reports whether nothing came back.
@@ -28,6 +31,7 @@ type keptBounce struct {
 	Final  bool   `json:"final"`
 	Status string `json:"status"`
 	Text   string `json:"text"`
+	Other  string `json:"other,omitempty"`
 }
 
 func bounceOf(text string) Bounce {
@@ -35,14 +39,16 @@ func bounceOf(text string) Bounce {
 	if text == "" || json.Unmarshal([]byte(text), &k) != nil {
 		return Bounce{}
 	}
-	return Bounce{At: store.FromMicros(k.At), Final: k.Final, Status: k.Status, Text: k.Text}
+	return Bounce{At: store.FromMicros(k.At), Final: k.Final, Status: k.Status, Text: k.Text, Other: k.Other}
 }
 
 // Left is a letter that left, as far as a bounce is concerned.
 type Left struct {
 	ID, Kind string
-	To       Recipient
-	Added    time.Time
+	// Trace is as in Claim.
+	Trace string
+	To    Recipient
+	Added time.Time
 	// Stage, Code, Enhanced and Reply are what the server said to the last
 	// attempt, where.
 	Stage    string
@@ -61,10 +67,10 @@ func (o *Outbox) LeftLetter(tx *store.Tx, id string) (Left, error) {
 		var l Left
 		var state, bounce string
 		var added int64
-		err := r.Scan(&l.ID, &l.Kind, &l.To.UserID, &l.To.Address, &l.To.Name, &added, &l.Stage, &l.Code, &l.Enhanced, &l.Reply, &state, &bounce)
+		err := r.Scan(&l.ID, &l.Kind, &l.Trace, &l.To.UserID, &l.To.Address, &l.To.Name, &added, &l.Stage, &l.Code, &l.Enhanced, &l.Reply, &state, &bounce)
 		l.Added, l.State, l.Bounce = store.FromMicros(added), State(state), bounceOf(bounce)
 		return l, err
-	}, `SELECT id, kind, user_id, to_address, to_name, added_at, stage, code, enhanced, reply, state, bounce FROM outbox_letter
+	}, `SELECT id, kind, trace, user_id, to_address, to_name, added_at, stage, code, enhanced, reply, state, bounce FROM outbox_letter
 		WHERE id = $1 AND attempt > 0`, id)
 }
 
@@ -80,10 +86,10 @@ func (o *Outbox) ByMessageID(tx *store.Tx, messageID string) (string, error) {
 }
 
 // Bounced notes what came back about a letter. news is false where that was
-// known: a letter comes back once, and what is only late says nothing about one
+// known: a letter comes back once, and what is not final says nothing about one
 // that came back.
 func (o *Outbox) Bounced(tx *store.Tx, id string, b Bounce) (news bool, err error) {
-	text, err := json.Marshal(keptBounce{store.Micros(b.At), b.Final, b.Status, b.Text})
+	text, err := json.Marshal(keptBounce{store.Micros(b.At), b.Final, b.Status, b.Text, b.Other})
 	if err != nil {
 		return false, fault.Internal(err)
 	}

@@ -63,6 +63,8 @@ func csvRow(r Row) []string {
 	case r.Bounce.IsZero():
 	case r.Bounce.Final:
 		bounce = "came back"
+	case r.Bounce.Other != "":
+		bounce = "about another address"
 	default:
 		bounce = "late"
 	}

@@ -1,6 +1,8 @@
 package outbox
 
 import (
+	"crypto/rand"
+	"encoding/hex"
 	"fmt"
 	"strings"
 	"time"
@@ -56,6 +58,9 @@ type Config struct {
 	// Route names the slot whose server a letter to an address should leave
 	// through. Nil means Main for all.
 	Route func(tx *store.Tx, address string) (Slot, error)
+	// Failed is called for each letter that failed, in the transaction that
+	// records it. Nil means that nobody follows.
+	Failed func(tx *store.Tx, id string) error
 	// Wake is called after a commit that made a letter ready to leave. Nil
 	// means that nobody waits.
 	Wake func()
@@ -68,6 +73,7 @@ type Outbox struct {
 	audit   *audit.Log
 	letters *letter.Catalogue
 	route   func(tx *store.Tx, address string) (Slot, error)
+	failed  func(tx *store.Tx, id string) error
 	wake    func()
 }
 
@@ -76,10 +82,13 @@ func New(c Config) *Outbox {
 	if c.Wake == nil {
 		c.Wake = func() {}
 	}
+	if c.Failed == nil {
+		c.Failed = func(*store.Tx, string) error { return nil }
+	}
 	if c.Route == nil {
 		c.Route = func(*store.Tx, string) (Slot, error) { return Main, nil }
 	}
-	return &Outbox{db: c.DB, keys: c.Keys, audit: c.Audit, letters: c.Letters, route: c.Route, wake: c.Wake}
+	return &Outbox{db: c.DB, keys: c.Keys, audit: c.Audit, letters: c.Letters, route: c.Route, failed: c.Failed, wake: c.Wake}
 }
 
 // SealedColumns names the columns that hold sealed values.
@@ -176,12 +185,19 @@ func calm(tx *store.Tx, address, kind string) (merged string, wait time.Duration
 	return "", recent[0].added.Sub(since), nil
 }
 
-// messageID is the Message-ID of a letter: its id, which is like no other one's,
-// and the host of the Access URL. Ids made one after the other lie beside each
-// other in an index; numbers at random would cost a page each.
+// messageID is the Message-ID of a letter: its id, 64 random bits, and the host
+// of the Access URL. Ids made one after the other lie beside each other in an
+// index; numbers at random alone would cost a page each. The random bits prove
+// that a report was made by somebody whom the letter reached: ids stand in the
+// audit log, which others may read.
 func (o *Outbox) messageID(tx *store.Tx, id string) (string, error) {
 	site, err := o.letters.Site(tx)
-	return "<" + strings.ReplaceAll(id, "-", "") + "@" + site.MessageDomain() + ">", err
+	if err != nil {
+		return "", err
+	}
+	var proof [8]byte
+	_, _ = rand.Read(proof[:]) // it never fails
+	return "<" + strings.ReplaceAll(id, "-", "") + "." + hex.EncodeToString(proof[:]) + "@" + site.MessageDomain() + ">", nil
 }
 
 // unwanted is what a cancelled letter says.

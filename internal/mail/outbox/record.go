@@ -143,6 +143,9 @@ func (o *Outbox) recordGroup(tx *store.Tx, outcomes []Outcome) error {
 		if err := o.lost(tx, stored[out.ID], "letter.failed", out.Advice, out.Reply); err != nil {
 			return err
 		}
+		if err := o.failed(tx, out.ID); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -107,8 +107,11 @@ func ServerName(slot outbox.Slot, two bool) string {
 
 // BounceTag says what came back about a letter.
 func BounceTag(b outbox.Bounce) page.Tag {
-	if b.Final {
+	switch {
+	case b.Final:
 		return page.Tag{Text: "Came back", Tone: "bad"}
+	case b.Other != "":
+		return page.Tag{Text: "Report about another address", Tone: "warn"}
 	}
 	return page.Tag{Text: "Late at the recipient's", Tone: "warn"}
 }
@@ -204,7 +207,7 @@ func Letter(row outbox.Row, attempts []outbox.Attempt, two bool) *page.MailLette
 		p.Meant = ServerName(row.Route, true)
 	}
 	if b := row.Bounce; !b.IsZero() {
-		p.Came = &page.LetterBounce{Tag: BounceTag(b), At: b.At, Status: b.Status, Text: page.Said(b.Text)}
+		p.Came = &page.LetterBounce{Tag: BounceTag(b), At: b.At, Status: b.Status, Text: page.Said(b.Text), Other: b.Other}
 	}
 	if p.Waits {
 		p.Live = Path + "/" + row.ID + "/now"

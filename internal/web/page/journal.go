@@ -122,6 +122,9 @@ type LetterBounce struct {
 	Tag          Tag
 	At           time.Time
 	Status, Text string
+	// Other is the address that the report is about where that is not the
+	// letter's.
+	Other string
 }
 
 // LetterAttempt is one try to send a letter.

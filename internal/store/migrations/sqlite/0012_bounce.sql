@@ -88,9 +88,3 @@ CREATE TABLE bounce_mark (
 );
 
 CREATE INDEX bounce_mark_standing ON bounce_mark (last_at, address) WHERE since > 0;
-
--- How far the audit log was followed for refused recipients.
-CREATE TABLE bounce_follow (
-    slot TEXT   NOT NULL PRIMARY KEY CHECK (slot = 'active'),
-    seq  BIGINT NOT NULL
-);
