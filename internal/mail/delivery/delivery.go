@@ -101,18 +101,20 @@ type Event struct {
 
 // Engine delivers. Its Run is called by one goroutine at a time.
 type Engine struct {
-	mail    *mail.Service
-	slot    outbox.Slot
-	outbox  *outbox.Outbox
-	table   *verdict.Table
-	lease   time.Duration
-	grace   time.Duration
-	poll    time.Duration
-	observe func(Event)
-	now     func() time.Time
-	random  io.Reader
-	log     *slog.Logger
-	pace    *pace.Keeper
+	mail   *mail.Service
+	slot   outbox.Slot
+	outbox *outbox.Outbox
+	table  *verdict.Table
+	lease  time.Duration
+	grace  time.Duration
+	// lastWords is the constant, but for tests.
+	lastWords time.Duration
+	poll      time.Duration
+	observe   func(Event)
+	now       func() time.Time
+	random    io.Reader
+	log       *slog.Logger
+	pace      *pace.Keeper
 	// most is how many lanes there are at most; 0 leaves it to the profile.
 	most  int
 	lanes []*lane
@@ -159,7 +161,7 @@ func New(c Config) (*Engine, error) {
 	e := &Engine{
 		mail: c.Mail, slot: c.Slot, outbox: c.Outbox, table: c.Table, pace: c.Pace, most: c.Connections, observe: c.Observe, now: c.Now, random: c.Random, log: c.Log,
 		lease: orDefault(c.Lease, 2*time.Minute), grace: orDefault(c.Grace, 20*time.Second), poll: orDefault(c.Poll, time.Second),
-		blamed: map[string]bool{}, back: c.Return, signer: c.Signer, keeper: newKeeper(), recorder: newRecorder(c.Outbox),
+		lastWords: lastWords, blamed: map[string]bool{}, back: c.Return, signer: c.Signer, keeper: newKeeper(), recorder: newRecorder(c.Outbox),
 	}
 	if e.observe == nil {
 		e.observe = func(Event) {}
@@ -189,6 +191,7 @@ func orDefault(d, usual time.Duration) time.Duration {
 // flight are finished within the grace and the rest are given back.
 func (e *Engine) Run(ctx context.Context) (more bool, err error) {
 	e.alive()
+	e.recorder.calm()
 	if err := e.recorder.flush(ctx); err != nil {
 		return false, err
 	}
@@ -235,12 +238,17 @@ func (e *Engine) alive() {
 }
 
 // Close writes what could not be written before and takes leave of the server.
-// Call it when Run is not called any more.
+// Call it when Run is not called any more. It takes no longer than some seconds,
+// whoever does not answer.
 func (e *Engine) Close(ctx context.Context) error {
-	err := errors.Join(e.recorder.flush(ctx), e.settle(ctx))
+	books, cancel := context.WithTimeout(ctx, e.lastWords)
+	defer cancel()
+	err := errors.Join(e.recorder.flush(books), e.settle(books))
+	var all sync.WaitGroup
 	for _, l := range e.lanes {
-		l.hangUp(ctx)
+		all.Go(func() { l.hangUp(ctx) })
 	}
+	all.Wait()
 	return err
 }
 
@@ -311,14 +319,23 @@ func (e *Engine) open(ctx context.Context) (mail.Transport, bool, error) {
 	return t, false, err
 }
 
-// graceful returns a context that outlives ctx by the grace.
-func (e *Engine) graceful(ctx context.Context) (context.Context, context.CancelFunc) {
-	long, cancel := context.WithCancel(context.WithoutCancel(ctx))
+// graceful returns a context for letters that outlives ctx by the grace, and one
+// for the books that outlives that by lastWords.
+func (e *Engine) graceful(ctx context.Context) (send, books context.Context, cancel context.CancelFunc) {
+	send, endSend := context.WithCancel(context.WithoutCancel(ctx))
+	books, endBooks := context.WithCancel(context.WithoutCancel(ctx))
+	over := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
-		timer := time.AfterFunc(e.grace, cancel)
-		context.AfterFunc(long, func() { timer.Stop() })
+		first := time.AfterFunc(e.grace, endSend)
+		last := time.AfterFunc(e.grace+e.lastWords, func() {
+			endBooks()
+			e.recorder.hurry()
+		})
+		<-over
+		first.Stop()
+		last.Stop()
 	})
-	return long, func() { stop(); cancel() }
+	return send, books, func() { stop(); close(over); endSend(); endBooks() }
 }
 
 // asError returns the facts of a failure of package smtp.

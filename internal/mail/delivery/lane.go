@@ -31,6 +31,9 @@ type lane struct {
 	name   string
 	number int
 	conn   mail.Link
+	// books is for what is to be written down though no further letter begins. It
+	// ends some time after a stop.
+	books context.Context
 	// place is the lane's leave to have a connection; lostPlace tells that it is
 	// somebody else's.
 	place     place
@@ -76,7 +79,7 @@ func (l *lane) turn(ctx, send context.Context, found func()) (more bool, err err
 	if err != nil || !ok {
 		return false, err
 	}
-	books := context.WithoutCancel(ctx)
+	books := l.books
 	if l.sender, err = e.senderOf(books, t); err != nil {
 		return false, err
 	}
@@ -108,7 +111,7 @@ func (l *lane) work(ctx, send context.Context, t mail.Transport, n int, found fu
 	// A claim is not broken off: it may have been made. The same holds for the
 	// pace, which comes first: a letter that is claimed and may not leave would
 	// be kept from nobody else's, and a more urgent one behind it.
-	books := context.WithoutCancel(ctx)
+	books := l.books
 	grant, err := e.leave(books, t, n)
 	if err != nil || grant.N == 0 {
 		return false, false, err
@@ -127,6 +130,8 @@ func (l *lane) work(ctx, send context.Context, t mail.Transport, n int, found fu
 	stop := func() {}
 	if !tr.single && n >= streamFrom && len(claims) == n {
 		stop = tr.feed(l.streamSize())
+		// Whatever happens, nobody claims for a trip that is over.
+		defer stop()
 	}
 	l.busy = 0
 	err = tr.run(send)
@@ -227,7 +232,7 @@ func (e *Engine) look(ctx context.Context) {
 		case <-tick.C:
 		}
 		// An error says nothing: the next letters find it out.
-		_ = e.lookNow(ctx)
+		e.safely(func() { _ = e.lookNow(ctx) })
 	}
 }
 

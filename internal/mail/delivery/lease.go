@@ -41,7 +41,7 @@ func (e *Engine) keep(ctx context.Context) {
 		case <-tick.C:
 		}
 		e.alive()
-		e.renew(ctx)
+		e.safely(func() { e.renew(ctx) })
 	}
 }
 
@@ -94,15 +94,20 @@ func (k *keeper) forget(l *lane) {
 	}
 }
 
-// sure tells that the lease of a claim cannot be over by the time a letter is
+// sure tells that the lease of a letter cannot be over by the time a letter is
 // begun now. A process that slept must not send what is somebody else's.
-func (k *keeper) sure(c outbox.Claim, lease time.Duration) bool {
+func (k *keeper) sure(id string, lease time.Duration) bool {
 	k.mu.Lock()
-	since := k.held[c.ID].since
+	since := k.held[id].since
 	k.mu.Unlock()
+	return within(since, lease*9/10)
+}
+
+// within tells that less than d went by since a time. The second clock goes on
+// while the machine sleeps.
+func within(since time.Time, d time.Duration) bool {
 	now := time.Now()
-	// The second clock goes on while the machine sleeps.
-	return now.Sub(since) < lease*9/10 && now.Round(0).Sub(since.Round(0)) < lease*9/10
+	return now.Sub(since) < d && now.Round(0).Sub(since.Round(0)) < d
 }
 
 func (k *keeper) all() ([]outbox.Claim, map[*lane]pace.Slot) {

@@ -112,7 +112,7 @@ func (l *lane) submission(ctx context.Context, c outbox.Claim) (smtp.Submission,
 	}
 	sub := smtp.Submission{
 		From: f.from.Spec(), To: []string{parts.To.Spec()}, Body: body,
-		BeforeContent: beforeContent, AfterContent: afterContent,
+		AfterContent: afterContent,
 	}
 	if e.back != nil {
 		back := e.back(c.ID, sub.From)
@@ -120,8 +120,6 @@ func (l *lane) submission(ctx context.Context, c outbox.Claim) (smtp.Submission,
 	}
 	return sub, nil
 }
-
-func beforeContent() bool { failpoint.Hit("delivery.before-content"); return true }
 
 func afterContent() { failpoint.Hit("delivery.after-content") }
 
@@ -151,6 +149,9 @@ func (tr *trip) refused(c outbox.Claim, r smtp.Result) (goOn bool, err error) {
 	out := outcomeOf(failure, v)
 	out.RetryAt = e.retryAt(c, v)
 	slowed := throttles(t, v, failure)
+	if slowed || ends(failure) && first && failure.Kind != smtp.KindCancelled {
+		e.crowd.failed()
+	}
 	switch {
 	case failure.Uncertain:
 		tr.count(0, 1)
@@ -190,7 +191,6 @@ func (tr *trip) refused(c outbox.Claim, r smtp.Result) (goOn bool, err error) {
 		err = e.troubled(ctx, t, v, failure)
 	}
 	if slowed {
-		e.crowd.failed()
 		out.RetryAt = e.inTime(c, out.RetryAt.Add(e.rest()))
 	}
 	l.write(ctx, t, c, out, v, r.Took)

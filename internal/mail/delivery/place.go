@@ -60,7 +60,9 @@ func (l *lane) release(ctx context.Context) {
 	if !l.place.held {
 		return
 	}
-	if err := l.engine.pace.Release(context.WithoutCancel(ctx), l.place.slot); err != nil {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.engine.lastWords)
+	defer cancel()
+	if err := l.engine.pace.Release(ctx, l.place.slot); err != nil {
 		l.engine.log.Warn("the place of a connection could not be given up, and is free when its lease ends", "err", err)
 	}
 	l.place = place{}

@@ -20,6 +20,9 @@ const (
 	// often it is asked before the group is kept for later.
 	recordTime  = 30 * time.Second
 	recordTries = 3
+	// lastWords is how long the database may take over what is left to write once
+	// the grace after a stop is over.
+	lastWords = 5 * time.Second
 )
 
 // entry is an outcome on its way to the database; after is called once it is
@@ -34,7 +37,7 @@ type entry struct {
 // What the database does not take is kept, in its order, until it does: what is
 // known of a letter must not be lost while the process lives.
 type recorder struct {
-	outbox *outbox.Outbox
+	record func(context.Context, ...outbox.Outcome) error
 
 	mu      sync.Mutex
 	changed *sync.Cond
@@ -42,13 +45,16 @@ type recorder struct {
 	// came and written count outcomes.
 	came, written int64
 	running       bool
+	// cancel ends the try that runs; hurried tells that there is one only.
+	cancel  context.CancelFunc
+	hurried bool
 	// stuck is why those that wait were not written; broken is what went wrong
 	// after others were.
 	stuck, broken error
 }
 
 func newRecorder(o *outbox.Outbox) *recorder {
-	r := &recorder{outbox: o}
+	r := &recorder{record: o.Record}
 	r.changed = sync.NewCond(&r.mu)
 	return r
 }
@@ -72,22 +78,59 @@ func (r *recorder) start(ctx context.Context) {
 	r.stuck = nil
 	if !r.running && len(r.waiting) > 0 {
 		r.running = true
-		go r.run(context.WithoutCancel(ctx))
+		ctx, r.cancel = context.WithCancel(context.WithoutCancel(ctx))
+		go r.run(ctx)
 	}
 }
 
-// flush waits until all that came is written, and returns why it is not. What
-// was kept is tried again.
+// flush waits until all that came is written, at most until ctx ends, and returns
+// why it is not. What was kept is tried again.
 func (r *recorder) flush(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, r.hurry)
+	defer stop()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.start(ctx)
-	for end := r.came; r.written < end && r.stuck == nil; {
+	if ctx.Err() == nil {
+		r.start(ctx)
+	}
+	end := r.came
+	for r.written < end && r.stuck == nil && ctx.Err() == nil {
 		r.changed.Wait()
 	}
 	err := errors.Join(r.stuck, r.broken)
+	if err == nil && r.written < end {
+		err = ctx.Err()
+	}
 	r.broken = nil
 	return err
+}
+
+// hurry breaks off what the database does not answer. From then on it is asked
+// once, and for a short time, until calm.
+func (r *recorder) hurry() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.hurried = true
+	if r.cancel != nil {
+		r.cancel()
+	}
+	r.changed.Broadcast()
+}
+
+func (r *recorder) calm() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.hurried = false
+}
+
+// patience is how often the database is asked, and how long each time.
+func (r *recorder) patience() (tries int, each time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.hurried {
+		return 1, lastWords
+	}
+	return recordTries, recordTime
 }
 
 // fails tells that the database does not take outcomes.
@@ -97,7 +140,7 @@ func (r *recorder) fails() bool {
 	return r.stuck != nil
 }
 
-// run writes groups until none waits, or one cannot be written.
+// run writes groups until none waits, one cannot be written, or ctx ends.
 func (r *recorder) run(ctx context.Context) {
 	for {
 		r.mu.Lock()
@@ -136,14 +179,20 @@ func (r *recorder) write(ctx context.Context, group []entry) (err error) {
 	for i, e := range group {
 		outcomes[i] = e.outcome
 	}
-	for range recordTries {
-		err = func() error {
-			ctx, cancel := context.WithTimeout(ctx, recordTime)
+	tries, each := r.patience()
+	for range tries {
+		err = func() (err error) {
+			ctx, cancel := context.WithTimeout(ctx, each)
 			defer cancel()
-			return r.outbox.Record(ctx, outcomes...)
+			defer func() {
+				if p := recover(); p != nil {
+					err = panicked(p)
+				}
+			}()
+			return r.record(ctx, outcomes...)
 		}()
-		if err == nil {
-			return nil
+		if err == nil || ctx.Err() != nil {
+			return err
 		}
 	}
 	return err
@@ -163,6 +212,17 @@ func told(group []entry) (err error) {
 		}()
 	}
 	return err
+}
+
+// safely runs what goes on beside the lanes. A panic there is told, and the rest
+// goes on: leases that are not renewed let nothing begin.
+func (e *Engine) safely(f func()) {
+	defer func() {
+		if p := recover(); p != nil {
+			e.log.Error("something failed beside the delivery of letters", "err", panicked(p))
+		}
+	}()
+	f()
 }
 
 // panicked is the error of a panic.

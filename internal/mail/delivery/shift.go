@@ -3,8 +3,6 @@ package delivery
 import (
 	"context"
 	"errors"
-	"fmt"
-	"runtime/debug"
 	"sync"
 	"time"
 )
@@ -70,14 +68,14 @@ func (s *shift) end(worked bool) {
 // there are letters, so that one letter does not open two connections.
 func (e *Engine) shift(ctx context.Context, crew []*lane, due int) (more bool, err error) {
 	s := &shift{over: make(chan struct{})}
-	send, cancel := e.graceful(ctx)
+	send, books, cancel := e.graceful(ctx)
 	defer cancel()
 	// What was found before may be of other settings.
 	e.active.Store(nil)
-	books, stop := context.WithCancel(context.WithoutCancel(ctx))
+	beside, stop := context.WithCancel(books)
 	var upkeep sync.WaitGroup
-	upkeep.Go(func() { e.keep(books) })
-	upkeep.Go(func() { e.look(books) })
+	upkeep.Go(func() { e.keep(beside) })
+	upkeep.Go(func() { e.look(beside) })
 	defer upkeep.Wait()
 	defer stop()
 	errs := make([]error, len(crew))
@@ -87,6 +85,7 @@ func (e *Engine) shift(ctx context.Context, crew []*lane, due int) (more bool, e
 		found[i] = s.begin()
 	}
 	for i, l := range crew {
+		l.books = books
 		all.Go(func() { errs[i] = l.run(ctx, send, s, found[i]) })
 	}
 	all.Wait()
@@ -94,8 +93,13 @@ func (e *Engine) shift(ctx context.Context, crew []*lane, due int) (more bool, e
 }
 
 // run works until the shift is over. A lane that has begun already is given
-// what begin returned.
-func (l *lane) run(ctx, send context.Context, s *shift, found func()) error {
+// what begin returned. A panic while it waits is told like one of a stint.
+func (l *lane) run(ctx, send context.Context, s *shift, found func()) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = panicked(p)
+		}
+	}()
 	if found == nil {
 		found = l.await(ctx, s)
 	}
@@ -112,15 +116,16 @@ func (l *lane) run(ctx, send context.Context, s *shift, found func()) error {
 func (l *lane) stint(ctx, send context.Context, s *shift, found func()) (err error) {
 	worked := false
 	defer func() {
-		if p := recover(); p != nil {
-			worked = false
-			l.hangUp(ctx)
-			l.suspects = nil
-			l.engine.keeper.forget(l)
-			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
-		}
 		found()
 		s.end(worked)
+	}()
+	defer func() {
+		if p := recover(); p != nil {
+			worked, err = false, panicked(p)
+			l.suspects = nil
+			l.engine.keeper.forget(l)
+			l.hangUp(ctx)
+		}
 	}()
 	for more := true; more && ctx.Err() == nil && l.engine.crowd.allows(l.number); found = s.seek() {
 		more, err = l.turn(ctx, send, found)

@@ -29,6 +29,9 @@ const (
 	// made, atWork how long ago a lane claimed that is at work.
 	gather = 10 * time.Millisecond
 	atWork = 50 * time.Millisecond
+	// fresh is for how long after it was handed over a letter's content may be
+	// begun without another look.
+	fresh = time.Second
 )
 
 // ready is a letter that was claimed and built.
@@ -43,7 +46,7 @@ type ready struct {
 type trip struct {
 	lane *lane
 	t    mail.Transport
-	// ctx ends when nothing further is to begin; books does not end.
+	// ctx ends when nothing further is to begin; books is the lane's.
 	ctx, books context.Context
 	// single lets one letter at a time leave; until is for how long further ones
 	// are claimed.
@@ -78,7 +81,7 @@ type trip struct {
 }
 
 func (l *lane) newTrip(ctx context.Context, t mail.Transport, single bool) *trip {
-	tr := &trip{lane: l, t: t, ctx: ctx, books: context.WithoutCancel(ctx), single: single}
+	tr := &trip{lane: l, t: t, ctx: ctx, books: l.books, single: single}
 	tr.fed = sync.NewCond(&tr.mu)
 	return tr
 }
@@ -143,16 +146,38 @@ func (tr *trip) next() (smtp.Submission, bool) {
 		r := tr.supply[0]
 		tr.supply = tr.supply[1:]
 		tr.fed.Broadcast()
-		if !l.engine.keeper.sure(r.claim, l.engine.lease) {
+		if !l.engine.keeper.sure(r.claim.ID, l.engine.lease) {
 			l.giveBack(tr.books, r)
 			continue
 		}
 		tr.flight = append(tr.flight, r)
+		r.sub.BeforeContent = tr.lastMoment(r.claim.ID)
 		tr.begun++
 		tr.asked++
 		return r.sub, true
 	}
 	return smtp.Submission{}, false
+}
+
+// lastMoment returns what is asked just before the content leaves of a letter that
+// is handed over now. Where that takes long, it must still be this engine's, and
+// the server that of now.
+func (tr *trip) lastMoment(id string) func() bool {
+	e, since := tr.lane.engine, time.Now()
+	return func() bool {
+		failpoint.Hit("delivery.before-content")
+		return within(since, fresh) || e.keeper.sure(id, e.lease) && e.stillStands(tr.t)
+	}
+}
+
+// withhold gives a letter back whose content was not begun because it had waited
+// for too long. It is not the only one.
+func (tr *trip) withhold(r ready) {
+	tr.halt(nil)
+	tr.mu.Lock()
+	tr.begun--
+	tr.mu.Unlock()
+	tr.lane.giveBack(tr.books, r)
 }
 
 // done takes what became of the letter that was handed over first of those in
@@ -170,6 +195,10 @@ func (tr *trip) done(_ int, result smtp.Result) {
 	tr.lane.engine.alive()
 	if result.Err == nil {
 		tr.accepted(r, result)
+		return
+	}
+	if errors.Is(result.Err, smtp.ErrWithheld) && !result.Err.Uncertain {
+		tr.withhold(r)
 		return
 	}
 	if tr.setAside(r, result.Err) {
@@ -315,7 +344,9 @@ func (tr *trip) mend(send context.Context) (ok bool, err error) {
 	tr.supply = append(tr.aside, tr.supply...)
 	tr.aside = nil
 	mending, token, broke := tr.mending, tr.mendToken, tr.broke != nil
-	renewing := tr.renewing
+	// A server that says how many letters it takes on a connection (RFC 9422) has
+	// had them. Another connection is no trouble.
+	renewing := tr.renewing || tr.asked > 0 && len(tr.supply) > 0 && l.conn != nil && !l.conn.Usable()
 	tr.mending, tr.mendToken, tr.broke, tr.renewing = false, false, nil, false
 	halted := tr.halted
 	tr.mu.Unlock()
@@ -379,7 +410,7 @@ func (tr *trip) wait() bool {
 
 // feed claims letters while others are sent, so that the connection has always
 // some to take. It ends when there are none, or no further one should begin; stop
-// waits for that.
+// waits for that, and may be called again.
 func (tr *trip) feed(n int) (stop func()) {
 	l := tr.lane
 	tr.until = time.Now().Add(streamTime)
@@ -426,7 +457,7 @@ func (tr *trip) low(n int) bool {
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
 	for {
-		if tr.halted || tr.ctx.Err() != nil || tr.broke != nil || time.Now().After(tr.until) {
+		if tr.halted || tr.ctx.Err() != nil || tr.broke != nil || !time.Now().Before(tr.until) {
 			return false
 		}
 		if len(tr.supply) <= n/2 {
