@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"net/mail"
 	"slices"
 	"strings"
 	"testing"
@@ -148,11 +149,20 @@ func (b *book) wrongCopies(copies []smtptest.Letter) (all []string) {
 		if !bytes.Equal(l.Data, copies[0].Data) {
 			all = append(all, "came again in other words")
 		}
-		if !bytes.Contains(l.Data, []byte("\r\nMessage-ID: "+b.messageID+"\r\n")) {
+		if messageIDOf(l.Data) != b.messageID {
 			all = append(all, "came under another Message-ID")
 		}
 	}
 	return all
+}
+
+// messageIDOf returns what a letter is called, whether its line is folded or not.
+func messageIDOf(data []byte) string {
+	m, err := mail.ReadMessage(bytes.NewReader(data))
+	if err != nil {
+		return ""
+	}
+	return m.Header.Get("Message-ID")
 }
 
 // repeats counts letters that came more than once.

@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"math/rand/v2"
-	"regexp"
 	"runtime"
 	"sync"
 	"testing"
@@ -187,7 +186,7 @@ func (s *soak) turns(step time.Duration) {
 func (s *soak) drain() {
 	for _, l := range s.sink.Drain() {
 		sum := sha256.Sum256(l.Data)
-		l.Data = append(regexp.MustCompile(`\r\nMessage-ID: .*\r\n`).Find(l.Data), sum[:]...)
+		l.Data = fmt.Appendf(nil, "Message-ID: %s\r\n\r\n%x", messageIDOf(l.Data), sum)
 		s.taken = append(s.taken, l)
 	}
 	s.mu.Lock()
