@@ -109,11 +109,11 @@ func TestAChangedFileNamesTheDifferences(t *testing.T) {
 		got := r.apply(changed, s)
 		want := []string{
 			"change general settings; organisation: Example Ltd becomes Example GmbH",
+			"change mail server; sender name: Vault becomes The vault; saved without a test: run sealpost mail test, or test it on the settings page",
 			`change user "ada"; name: Ada Lovelace becomes Ada King; role: Password User becomes Password Auditor; is disabled and signed out`,
 			`change resource "Mail relay"; address: mail.example.org becomes relay.example.org; asks for no reason any more`,
 			`change account "sealpost@example.org" of resource "Mail relay"; notes change; password: set from env:RELAY`,
 			`change account "postmaster" of resource "Mail relay"; password: set from env:POST`,
-			"change mail server; sender name: Vault becomes The vault; saved without a test: run sealpost mail test, or test it on the settings page",
 		}
 		if !slices.Equal(got, want) {
 			r.t.Errorf("got:\n%s\nwant:\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))

@@ -3,6 +3,7 @@ package blueprint
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/sealpost/sealpost/internal/actor"
@@ -38,14 +39,18 @@ type maker struct {
 	secrets map[Ref][]byte
 	check   fault.Check
 	plan    *Plan
+	// needsThings tells that a mail server signs in with an account that the file
+	// makes.
+	needsThings bool
 	// people are the users that are there or will be, by login.
 	people map[string]identity.User
 }
 
 // Make compares a file with what is there and returns the steps that make it
-// so: the Access URL first, since every link starts with it, then users, their
-// resources and accounts, and last the mail server, which may sign in with one
-// of those, and how letters are delivered. secrets holds what the file's references point to. Make changes
+// so: the Access URL first, since every link starts with it, then the mail server,
+// by which invitations leave, users, their resources and accounts, and last how
+// letters are delivered. A mail server that signs in with an account of the file
+// comes after that. secrets holds what the file's references point to. Make changes
 // nothing; faults name the key and its line. It is for who runs the machine:
 // it compares passwords.
 func Make(ctx context.Context, services Services, by actor.Actor, spec Spec, secrets map[Ref][]byte) (*Plan, error) {
@@ -56,7 +61,7 @@ func Make(ctx context.Context, services Services, by actor.Actor, spec Spec, sec
 		Services: services, by: by, spec: spec, secrets: secrets, people: map[string]identity.User{},
 		plan: &Plan{users: map[string]string{}, resources: map[string]string{}, accounts: map[string]string{}},
 	}
-	for _, part := range []func(context.Context) error{m.site, m.users, m.things, m.server, m.bounces, m.delivery} {
+	for _, part := range []func(context.Context) error{m.site, m.parties, m.bounces, m.delivery} {
 		if err := part(ctx); err != nil {
 			return nil, err
 		}
@@ -65,6 +70,21 @@ func Make(ctx context.Context, services Services, by actor.Actor, spec Spec, sec
 		return nil, spec.lines.locate(err)
 	}
 	return m.plan, nil
+}
+
+// parties compares the users, what is theirs, and the mail servers.
+func (m *maker) parties(ctx context.Context) error {
+	first := len(m.plan.steps)
+	if err := errors.Join(m.users(ctx), m.things(ctx)); err != nil {
+		return err
+	}
+	server := len(m.plan.steps)
+	if err := m.server(ctx); err != nil || m.needsThings {
+		return err
+	}
+	rest := m.plan.steps[first:server]
+	m.plan.steps = slices.Concat(m.plan.steps[:first], m.plan.steps[server:], rest)
+	return nil
 }
 
 // step adds a step to the plan.

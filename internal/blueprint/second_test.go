@@ -28,6 +28,39 @@ mail:
   routes: [Example.com, "*.example.com"]
 `
 
+// Invitations leave through the server of the same file: its steps come first,
+// but where it signs in with an account that the file makes.
+func TestTheMailServerComesBeforeInvitations(t *testing.T) {
+	const people = `
+users:
+  - {login: grace, name: Grace, email: grace@example.org, role: privileged_administrator}
+resources:
+  - name: Relay
+    owner: grace
+    accounts: [{name: vault, password: env:FIRST}]
+`
+	each(t, func(r *rig) {
+		s := secrets{"env:FIRST": []byte("one"), "env:SECOND": []byte("two"), "file:ca.pem": certificate(r.t, "CA")}
+		order := func(file string) string {
+			p, err := r.plan(file, s)
+			r.must(err)
+			var steps []string
+			for _, st := range p.Steps() {
+				steps = append(steps, st.What)
+			}
+			return strings.Join(steps, ", ")
+		}
+		const theirs = `user "grace", resource "Relay", account "vault" of resource "Relay"`
+		if got := order(two + people); got != "general settings, mail server, second mail server, which mail server letters leave through, "+theirs {
+			r.t.Errorf("the steps are %s", got)
+		}
+		byAccount := strings.Replace(two, "{user: vault, password: env:FIRST}", "{account: {resource: Relay, account: vault}}", 1)
+		if got := order(byAccount + people); got != "general settings, "+theirs+", mail server, second mail server, which mail server letters leave through" {
+			r.t.Errorf("with an account of the file the steps are %s", got)
+		}
+	})
+}
+
 func TestASecondMailServerIsSetUpAsCode(t *testing.T) {
 	each(t, func(r *rig) {
 		s := secrets{"env:FIRST": []byte("one"), "env:SECOND": []byte("two"), "file:ca.pem": certificate(r.t, "CA")}

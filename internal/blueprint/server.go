@@ -175,7 +175,7 @@ func (s *Mail) change(have mail.Profile) mail.Change {
 		Revision: have.Revision, Kind: mail.KindSMTP, Host: s.Host, Port: s.Port,
 		SenderAddress: s.Sender.Address, SenderName: s.Sender.Name, ReplyTo: s.ReplyTo,
 		Auth: mail.AuthNone, Mechanism: s.Mechanism, LocalName: s.EHLOName, Timeouts: have.Timeouts,
-		ConfirmClear: s.SendInClear, Anyway: true,
+		ConfirmClear: s.SendInClear, Anyway: true, RequireTLS: s.RequireTLS,
 		Pace: pace.Limits{Connections: s.Pace.Connections, PerMinute: s.Pace.PerMinute, PerDay: s.Pace.PerDay},
 	}
 	if s.Server == "capture" {
@@ -301,6 +301,7 @@ func (m *maker) findAccount(ctx context.Context, on side, ref AccountRef) (strin
 	resource := resourceKey(owner, ref.Resource)
 	key := accountKey(resource, ref.Account)
 	if m.plan.accounts[key] != "" {
+		m.needsThings = m.needsThings || m.plan.accounts[key] == planned
 		return key, nil
 	}
 	r, err := m.Vault.FindResource(ctx, m.by, loginKey(owner), ref.Resource)

@@ -58,6 +58,9 @@ type Mail struct {
 	// Pace is how fast letters leave; what is left out is what the provider
 	// allows.
 	Pace Pace `yaml:"pace"`
+	// RequireTLS asks the server to pass letters with one-time links on over TLS
+	// only.
+	RequireTLS bool `yaml:"require_tls"`
 	// Timeouts that are left out altogether stay as they are.
 	Timeouts *Timeouts `yaml:"timeouts"`
 	// TrustedCertificates are references to PEM or DER files. Where they are

@@ -40,6 +40,16 @@ type Link interface {
 	Close() error
 }
 
+// PassesOnOverTLS tells that who is at the other end promises to pass letters on
+// over TLS only, where that is asked (RFC 8689).
+func PassesOnOverTLS(l Link) bool {
+	c, ok := l.(interface {
+		Caps() smtp.Caps
+		Encrypted() bool
+	})
+	return ok && c.Caps().RequireTLS && c.Encrypted()
+}
+
 // DialHook is what somebody wants to see of a connection. Nil fields change
 // nothing.
 type DialHook struct {

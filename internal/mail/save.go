@@ -226,6 +226,9 @@ func (s *Service) store(tx *store.Tx, by actor.Actor, d Draft, was record.Row, t
 	}
 	next.Revision, next.ChangedAt, next.ChangedBy = was.Revision+1, now, by.Login
 	next.TestedAt, next.ServerCertificateEnds = tested.at, tested.certEnds
+	if next.Kind != was.Kind || next.Server() != was.Server() || next.OAuth.Via != was.OAuth.Via {
+		next.LastAccepted = store.FromMicros(0) // it was another one that took letters
+	}
 	if next.State != Stopped {
 		work(&next, now)
 		if err := s.gate.OpenGate(tx); err != nil {

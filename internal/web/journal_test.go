@@ -82,7 +82,7 @@ func TestTheJournalNamesTheServerThatTookALetter(t *testing.T) {
 	grace.get(journalPath+"/"+id).sees(http.StatusOK, "Leaves through", "Mail server", "Cancel this letter?").lacks("Meant for", "Taken by")
 	r.deliver(outbox.Outcome{State: outbox.Accepted, Server: "backup:25", Slot: outbox.Second})
 	grace.get(journalPath+"/"+id).sees(http.StatusOK, "Taken by", "Second server", "backup:25", "Meant for", "First server")
-	grace.get(journalPath+"?server=second").sees(http.StatusOK, "ada@example.org", "First server", "<small>Second server</small>")
+	grace.get(journalPath+"?server=second").sees(http.StatusOK, "ada@example.org", "First server", "Accepted Second server")
 	grace.get(journalPath+"?server=main").sees(http.StatusOK, "Nothing fits")
 }
 

@@ -28,6 +28,7 @@ func storedForm(p mail.Profile, set bool) page.MailForm {
 		TimeoutCommand: seconds(p.Timeouts.Command), TimeoutFinal: seconds(p.Timeouts.Final), Tested: !p.TestedAt.IsZero(),
 		OAuth: storedOAuth(p),
 	}
+	f.RequireTLS = p.RequireTLS
 	withLimits(&f, p.Pace)
 	if p.Port != 0 {
 		f.Port = strconv.Itoa(p.Port)
@@ -62,6 +63,7 @@ func typedForm(v *visit) page.MailForm {
 		TimeoutGreeting: v.text("timeout_greeting"), TimeoutCommand: v.text("timeout_command"), TimeoutFinal: v.text("timeout_final"),
 		TestToken: v.text("test_token"), OAuth: typedOAuth(v),
 		PaceConnections: v.text("pace_connections"), PacePerMinute: v.text("pace_per_minute"), PacePerDay: v.text("pace_per_day"),
+		RequireTLS: v.has("require_tls"),
 	}
 	f.PasswordLost = f.SignIn && f.Auth == string(mail.AuthTyped) && f.PasswordAction == string(mail.Replace) && v.values.Get("password") != ""
 	return f
@@ -97,7 +99,7 @@ func mailChange(v *visit) (mail.Change, error) {
 			Connect: timeout(v, "timeout_connect"), Greeting: timeout(v, "timeout_greeting"),
 			Command: timeout(v, "timeout_command"), Final: timeout(v, "timeout_final"),
 		},
-		ConfirmClear: v.text("confirm_clear"), TestToken: v.text("test_token"), Anyway: v.text("do") == "anyway", Pace: limits(v),
+		ConfirmClear: v.text("confirm_clear"), TestToken: v.text("test_token"), Anyway: v.text("do") == "anyway", Pace: limits(v), RequireTLS: v.has("require_tls"),
 	}
 	if v.has("signin") {
 		c.Auth = mail.AuthKind(v.text("auth"))

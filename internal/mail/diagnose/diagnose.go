@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -518,6 +519,9 @@ func (t *test) observe(e smtp.Event) {
 			return // what a server says before TLS is not worth telling
 		}
 		s.Key, s.Lines, s.Detail = StepHello, e.Detail, offers(e.Detail)
+		if t.draft.Profile.RequireTLS && !slices.ContainsFunc(e.Detail, func(l string) bool { return strings.EqualFold(strings.TrimSpace(l), "REQUIRETLS") }) {
+			s.State, s.Advice = Warn, "The server does not offer REQUIRETLS, so letters with one-time links leave without it. Ask who runs the server for it, or take the tick away under Advanced."
+		}
 		t.seen.lines = e.Detail
 	case smtp.StageAuth:
 		s.Key, s.Detail = StepSignIn, "Signed in with "+strings.Join(e.Detail, " ")+"."

@@ -65,6 +65,8 @@ type Change struct {
 	OAuth  OAuth
 	Client Password
 	Pace   pace.Limits
+	// RequireTLS is as in Profile.
+	RequireTLS bool
 
 	// Trust are certificates to trust beside those that are already;
 	// Distrust are fingerprints of those to trust no more.
@@ -88,7 +90,7 @@ func (p Profile) Change() Change {
 	return Change{
 		Revision: p.Revision, Kind: p.Kind, Host: p.Host, Port: p.Port, Security: p.Security, SenderAddress: p.SenderAddress,
 		SenderName: p.SenderName, ReplyTo: p.ReplyTo, Auth: p.Auth, Username: p.Username, AccountID: p.AccountID,
-		Mechanism: p.Mechanism, LocalName: p.LocalName, Timeouts: p.Timeouts, OAuth: p.OAuth, Pace: p.Pace,
+		Mechanism: p.Mechanism, LocalName: p.LocalName, Timeouts: p.Timeouts, OAuth: p.OAuth, Pace: p.Pace, RequireTLS: p.RequireTLS,
 	}
 }
 
@@ -117,7 +119,7 @@ func (c Change) Apply(was Profile, check *fault.Check, rules Rules) Profile {
 	case KindCapture:
 		p.Host, p.Port, p.Security, p.Auth = "", 0, smtp.None, AuthNone
 		p.Username, p.AccountID, p.Mechanism, p.LocalName, p.Timeouts = "", "", "", "", smtp.Timeouts{}
-		p.ClearConfirmed, p.OAuth, p.Pace = false, OAuth{}, pace.Limits{}
+		p.ClearConfirmed, p.OAuth, p.Pace, p.RequireTLS = false, OAuth{}, pace.Limits{}, false
 		return p
 	case KindMicrosoft:
 		c = c.microsoft(check)
@@ -140,7 +142,7 @@ func (c Change) Apply(was Profile, check *fault.Check, rules Rules) Profile {
 // through Microsoft Graph do not have is not looked at.
 func (c Change) server(p *Profile, check *fault.Check, deny []netip.Prefix) {
 	if c.Kind == KindMicrosoft && c.OAuth.Via == ViaGraph {
-		p.Auth, p.Username, p.AccountID = AuthOAuth, "", ""
+		p.Auth, p.Username, p.AccountID, p.RequireTLS = AuthOAuth, "", "", false
 		return
 	}
 	p.Host = host(c.Host, check, deny)
@@ -149,6 +151,8 @@ func (c Change) server(p *Profile, check *fault.Check, deny []netip.Prefix) {
 	p.Security = c.Security
 	check.That(c.Security == smtp.None || c.Security == smtp.STARTTLS || c.Security == smtp.Implicit, "security", "Choose how to connect: None, SSL or TLS.")
 	check.That(c.Auth != AuthOAuth || c.Security != smtp.None, "security", "A token never travels in clear. Choose SSL or TLS.")
+	p.RequireTLS = c.RequireTLS
+	check.That(!c.RequireTLS || c.Security != smtp.None, "require_tls", "A server promises that inside TLS only. Choose SSL or TLS, or do not ask for it.")
 	c.signIn(p, check)
 	p.LocalName = localName(c.LocalName, check)
 	p.Timeouts = c.Timeouts

@@ -39,6 +39,7 @@ func Differences(b, a Profile, before, after []trust.Anchor, replaced string) []
 	note("connections at a time", number(b.Pace.Connections), number(a.Pace.Connections))
 	note("letters a minute", number(b.Pace.PerMinute), number(a.Pace.PerMinute))
 	note("recipients a day", number(b.Pace.PerDay), number(a.Pace.PerDay))
+	note("TLS on the whole way", yesNo(b.RequireTLS), yesNo(a.RequireTLS))
 	note("trusted certificates", Fingerprints(before), Fingerprints(after))
 	if replaced != "" {
 		out = append(out, audit.Detail{Name: replaced, Value: "replaced"})
@@ -52,6 +53,13 @@ func Differences(b, a Profile, before, after []trust.Anchor, replaced string) []
 		out = append(out, audit.Detail{Name: what, Value: "accepted"})
 	}
 	return out
+}
+
+func yesNo(set bool) string {
+	if set {
+		return "asked for"
+	}
+	return "not asked for"
 }
 
 func number(n int) string {

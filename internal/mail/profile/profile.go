@@ -115,6 +115,9 @@ type Profile struct {
 	// Pace is how fast letters leave, as typed; zero values take the usual:
 	// see [Profile.Limits].
 	Pace pace.Limits
+	// RequireTLS asks the server to pass letters with one-time links on over TLS
+	// only (RFC 8689), where it offers that.
+	RequireTLS bool
 	// Mechanism fixes the SASL mechanism; empty takes the strongest offered.
 	Mechanism string
 	// LocalName is what the client calls itself in EHLO; empty takes the host

@@ -22,7 +22,7 @@ type Row struct {
 const profileColumns = `slot, id, kind, host, port, security, sender_address, sender_name, reply_to, auth, username, account_id, mechanism,
 	local_name, connect_ms, greeting_ms, command_ms, final_ms, clear_confirmed, sealed, password_set_at, revision, changed_at, changed_by,
 	tested_at, server_cert_ends, state, problem, reason, advice, command, reply, since, probes, next_probe_at, problem_secret, last_accepted_at,
-	link, remedy, connections, per_minute, per_day`
+	link, remedy, connections, per_minute, per_day, require_tls`
 
 func scan(r store.Row) (Row, error) {
 	var s Row
@@ -30,7 +30,7 @@ func scan(r store.Row) (Row, error) {
 	err := r.Scan(&s.Slot, &s.ID, &s.Kind, &s.Host, &s.Port, &s.Security, &s.SenderAddress, &s.SenderName, &s.ReplyTo, &s.Auth, &s.Username,
 		&s.AccountID, &s.Mechanism, &s.LocalName, &connect, &greeting, &command, &final, &s.ClearConfirmed, &s.Sealed, &passwordSet,
 		&s.Revision, &changed, &s.ChangedBy, &tested, &certEnds, &s.State, &s.Problem, &s.Reason, &s.Advice, &s.Command, &s.Reply,
-		&since, &s.Probes, &probe, &s.ProblemSecret, &accepted, &s.Link, &s.Remedy, &s.Pace.Connections, &s.Pace.PerMinute, &s.Pace.PerDay)
+		&since, &s.Probes, &probe, &s.ProblemSecret, &accepted, &s.Link, &s.Remedy, &s.Pace.Connections, &s.Pace.PerMinute, &s.Pace.PerDay, &s.RequireTLS)
 	ms := func(n int64) time.Duration { return time.Duration(n) * time.Millisecond }
 	s.Timeouts = smtp.Timeouts{Connect: ms(connect), Greeting: ms(greeting), Command: ms(command), Final: ms(final)}
 	s.PasswordSetAt, s.ChangedAt, s.TestedAt = store.FromMicros(passwordSet), store.FromMicros(changed), store.FromMicros(tested)
@@ -95,7 +95,7 @@ func Write(tx *store.Tx, s Row) error {
 	}
 	_, err := tx.Exec(`INSERT INTO mail_profile (`+profileColumns+`)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25,
-			$26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41, $42)
+			$26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41, $42, $43)
 		ON CONFLICT (id) DO UPDATE SET kind = excluded.kind, host = excluded.host, port = excluded.port, security = excluded.security,
 			sender_address = excluded.sender_address, sender_name = excluded.sender_name, reply_to = excluded.reply_to,
 			auth = excluded.auth, username = excluded.username, account_id = excluded.account_id, mechanism = excluded.mechanism,
@@ -107,13 +107,13 @@ func Write(tx *store.Tx, s Row) error {
 			advice = excluded.advice, command = excluded.command, reply = excluded.reply, since = excluded.since, probes = excluded.probes,
 			next_probe_at = excluded.next_probe_at, problem_secret = excluded.problem_secret, last_accepted_at = excluded.last_accepted_at,
 			link = excluded.link, remedy = excluded.remedy, connections = excluded.connections, per_minute = excluded.per_minute,
-			per_day = excluded.per_day`,
+			per_day = excluded.per_day, require_tls = excluded.require_tls`,
 		string(s.Slot), s.ID, string(s.Kind), s.Host, s.Port, string(s.Security), s.SenderAddress, s.SenderName, s.ReplyTo, string(s.Auth), s.Username,
 		s.AccountID, s.Mechanism, s.LocalName, s.Timeouts.Connect.Milliseconds(), s.Timeouts.Greeting.Milliseconds(),
 		s.Timeouts.Command.Milliseconds(), s.Timeouts.Final.Milliseconds(), s.ClearConfirmed, sealed, store.Micros(s.PasswordSetAt),
 		s.Revision, store.Micros(s.ChangedAt), s.ChangedBy, store.Micros(s.TestedAt), store.Micros(s.ServerCertificateEnds),
 		string(s.State), s.Problem, s.Reason, s.Advice, s.Command, s.Reply, store.Micros(s.Since), s.Probes, store.Micros(s.NextProbe),
-		s.ProblemSecret, store.Micros(s.LastAccepted), s.Link, string(s.Remedy), s.Pace.Connections, s.Pace.PerMinute, s.Pace.PerDay)
+		s.ProblemSecret, store.Micros(s.LastAccepted), s.Link, string(s.Remedy), s.Pace.Connections, s.Pace.PerMinute, s.Pace.PerDay, s.RequireTLS)
 	return err
 }
 

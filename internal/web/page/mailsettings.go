@@ -78,6 +78,9 @@ type MailForm struct {
 	PaceConnections, PacePerMinute, PacePerDay    string
 	UsualConnections, UsualPerMinute, UsualPerDay string
 
+	// RequireTLS asks for TLS on the whole way.
+	RequireTLS bool
+
 	// Candidates are certificates that will be trusted once this is saved.
 	Candidates []Certificate
 	// TestToken vouches for a test that these values passed.
@@ -94,7 +97,7 @@ type MailForm struct {
 
 // Plain tells that nothing under Advanced is set.
 func (f MailForm) Plain() bool {
-	return f.Mechanism == "" && f.LocalName == "" && f.ReplyTo == "" && f.PaceConnections == "" && f.PacePerMinute == "" && f.PacePerDay == "" &&
+	return !f.RequireTLS && f.Mechanism == "" && f.LocalName == "" && f.ReplyTo == "" && f.PaceConnections == "" && f.PacePerMinute == "" && f.PacePerDay == "" &&
 		f.TimeoutConnect == "" && f.TimeoutGreeting == "" && f.TimeoutCommand == "" && f.TimeoutFinal == ""
 }
 

@@ -6,6 +6,9 @@ ALTER TABLE mail_profile DROP CONSTRAINT mail_profile_slot_check;
 UPDATE mail_profile SET slot = 'main' WHERE slot = 'active';
 ALTER TABLE mail_profile ADD CONSTRAINT mail_profile_slot_check CHECK (slot IN ('main', 'second', 'between'));
 
+-- A server may be asked to pass letters with links on over TLS only.
+ALTER TABLE mail_profile ADD COLUMN require_tls BOOLEAN NOT NULL DEFAULT false;
+
 UPDATE mail_revision SET slot = 'main' WHERE slot = 'active';
 
 -- The server that a sign-in is for. Those under way begin anew.

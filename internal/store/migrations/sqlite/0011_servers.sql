@@ -1,7 +1,7 @@
 -- +goose Up
 
 -- There may be a second mail server beside the first one, which was 'active'
--- before. 'between' is where a profile is while the two change places. Dropping a
+-- before, and each may be asked to pass letters with links on over TLS only. 'between' is where a profile is while the two change places. Dropping a
 -- table deletes what refers to it, so that this waits outside meanwhile.
 CREATE TABLE mail_profile_next (
     id               TEXT    NOT NULL PRIMARY KEY,
@@ -45,7 +45,8 @@ CREATE TABLE mail_profile_next (
     link             TEXT    NOT NULL DEFAULT '',
     connections      BIGINT  NOT NULL DEFAULT 0,
     per_minute       BIGINT  NOT NULL DEFAULT 0,
-    per_day          BIGINT  NOT NULL DEFAULT 0
+    per_day          BIGINT  NOT NULL DEFAULT 0,
+    require_tls      BOOLEAN NOT NULL DEFAULT false
 );
 INSERT INTO mail_profile_next (id, slot,
     kind, host, port, security, sender_address, sender_name, reply_to, auth, username, account_id, mechanism, local_name,
