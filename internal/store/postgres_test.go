@@ -233,7 +233,9 @@ func TestASilentTransactionEnds(t *testing.T) {
 		update(t, other, `UPDATE thing SET name = 'other' WHERE id = 1`)
 		return nil
 	})
-	if !fault.Is(err, fault.KindUnavailable) || errors.Is(err, store.ErrUnknownOutcome) {
+	// Whether its connection was closed before or behind its COMMIT, it cannot
+	// always tell.
+	if !fault.Is(err, fault.KindUnavailable) {
 		t.Errorf("the one that was halted heard %v", err)
 	}
 	err = other.View(t.Context(), func(tx *store.Tx) error {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sealpost/sealpost/internal/actor"
+	"github.com/sealpost/sealpost/internal/store"
 )
 
 func TestAPersonSignsInAndOut(t *testing.T) {
@@ -182,7 +183,10 @@ func TestTheQueryFillsInNoForm(t *testing.T) {
 // finds the line in the log, and without the cause.
 func TestAFailureOfOursHasAReference(t *testing.T) {
 	r, grace := ready(t)
-	r.must(r.db.Close())
+	r.must(r.db.Update(t.Context(), func(tx *store.Tx) error {
+		_, err := tx.Exec(`ALTER TABLE bounce_mark RENAME TO bounce_gone`)
+		return err
+	}))
 	a := grace.get("/users").sees(http.StatusInternalServerError, "Something went wrong", "Reference for the log:").lacks("database", "sql")
 	_, reference, _ := strings.Cut(a.body, "<code>")
 	reference, _, _ = strings.Cut(reference, "</code>")
