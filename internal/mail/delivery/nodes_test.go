@@ -287,6 +287,7 @@ func newCutter(t *testing.T, address string) (*cutter, string) {
 		t.Fatal(err)
 	}
 	q := u.Query()
+	// A socket's address has 107 bytes at most, which a test's folder may exceed.
 	dir, err := os.MkdirTemp("/tmp", "cut-")
 	if err != nil {
 		t.Fatal(err)
@@ -422,14 +423,14 @@ func (c *cutter) fired() bool {
 func TestANodeIsCutOffItsDatabase(t *testing.T) {
 	t.Parallel()
 	program := buildProgram(t, "node")
-	for i := range times(4, 60) {
+	for i := range times(2, 60) {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
 			n := newNodes(t, program)
 			n.add(30)
 			c, address := newCutter(t, n.cfg.URL.Reveal())
 			p := n.start(address, "", 2)
 			until(t, "something is delivered", func() bool { return len(n.sink.Letters()) > 0 })
-			c.arm(1 + i%7)
+			c.arm(1 + 3*i%7)
 			n.add(10)
 			until(t, "a COMMIT is cut", c.fired)
 			// A while without a database, in the middle of it.
