@@ -70,16 +70,6 @@ type Report struct {
 	Addresses []string
 }
 
-// First returns what the report says of the first recipient of its kind.
-func (r Report) First() Recipient {
-	for _, x := range r.Recipients {
-		if x.Kind == r.Kind {
-			return x
-		}
-	}
-	return Recipient{Kind: r.Kind}
-}
-
 // Parse reads a mail, or its beginning.
 func Parse(mail []byte) Report {
 	fields, body := split(mail, maxHeader)

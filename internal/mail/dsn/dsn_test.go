@@ -32,6 +32,26 @@ func sample(t testing.TB, name string) []byte {
 	return b
 }
 
+// firstOf returns what a report says of the first recipient of its kind.
+func firstOf(r dsn.Report) dsn.Recipient {
+	for _, x := range r.Recipients {
+		if x.Kind == r.Kind {
+			return x
+		}
+	}
+	return dsn.Recipient{Kind: r.Kind}
+}
+
+// A report tells the address that was tried last from the one that the mail was
+// sent to.
+func TestTheFinalRecipientIsKept(t *testing.T) {
+	r := dsn.Parse([]byte("Content-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; mx.example\r\n\r\nOriginal-Recipient: rfc822;Ada@example.org\r\n" +
+		"Final-Recipient: rfc822; Elsewhere@example.com\r\nAction: failed\r\nStatus: 5.1.1\r\n"))
+	if got := firstOf(r); got.Address != "ada@example.org" || got.Final != "elsewhere@example.com" {
+		t.Errorf("got %+v", got)
+	}
+}
+
 func TestReportsAreRead(t *testing.T) {
 	for _, tt := range []struct {
 		name, address, status, text string
@@ -53,7 +73,7 @@ func TestReportsAreRead(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			for _, ends := range []string{"\n", "\r\n"} {
 				r := dsn.Parse(bytes.ReplaceAll(sample(t, tt.name), []byte("\n"), []byte(ends)))
-				first := r.First()
+				first := firstOf(r)
 				if r.Kind != tt.kind || first.Address != tt.address || first.Status != tt.status || first.Text != tt.text {
 					t.Errorf("got %s %+v", r.Kind, first)
 				}
@@ -125,7 +145,7 @@ func harmless(t testing.TB, r dsn.Report) {
 func TestHostileTextsComeOutHarmless(t *testing.T) {
 	r := dsn.Parse(sample(t, "hostile"))
 	harmless(t, r)
-	first := r.First()
+	first := firstOf(r)
 	if r.Kind != dsn.Failed || first.Address != "" || first.Status != "5.1.1" {
 		t.Errorf("got %+v", first)
 	}
