@@ -85,8 +85,10 @@ func empty(t *testing.T, db *store.DB, clock *storetest.Clock) *rig {
 	r.must(err)
 	quiet := slog.New(slog.DiscardHandler)
 	r.audit = audit.New(audit.Config{DB: db, Keys: keys, Log: quiet})
-	r.box = outbox.New(outbox.Config{DB: db, Keys: keys, Letters: letters, Audit: r.audit, Route: servers.Route,
-		Failed: func(tx *store.Tx, id string) error { return r.bounces.Refused(tx, id) }})
+	r.box = outbox.New(outbox.Config{
+		DB: db, Keys: keys, Letters: letters, Audit: r.audit, Route: servers.Route,
+		Failed: func(tx *store.Tx, id string) error { return r.bounces.Refused(tx, id) },
+	})
 	r.entra = startAuthority(t, clock)
 	allowed, err := oauth.NewAuthorities([]string{r.entra.host()})
 	r.must(err)
