@@ -45,9 +45,10 @@ type recorder struct {
 	// came and written count outcomes.
 	came, written int64
 	running       bool
-	// cancel ends the try that runs; hurried tells that there is one only.
-	cancel  context.CancelFunc
-	hurried bool
+	// cancel ends the try that runs, ending tells that it did; hurried tells that
+	// there is one try only.
+	cancel          context.CancelFunc
+	ending, hurried bool
 	// stuck is why those that wait were not written; broken is what went wrong
 	// after others were.
 	stuck, broken error
@@ -77,7 +78,7 @@ func (r *recorder) put(ctx context.Context, entries ...entry) {
 func (r *recorder) start(ctx context.Context) {
 	r.stuck = nil
 	if !r.running && len(r.waiting) > 0 {
-		r.running = true
+		r.running, r.ending = true, false
 		ctx, r.cancel = context.WithCancel(context.WithoutCancel(ctx))
 		go r.run(ctx)
 	}
@@ -86,10 +87,18 @@ func (r *recorder) start(ctx context.Context) {
 // flush waits until all that came is written, at most until ctx ends, and returns
 // why it is not. What was kept is tried again.
 func (r *recorder) flush(ctx context.Context) error {
-	stop := context.AfterFunc(ctx, r.hurry)
-	defer stop()
+	over := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() { r.hurry(); close(over) })
+	defer func() {
+		if !stop() {
+			<-over // it must not break off what comes later
+		}
+	}()
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	for r.running && r.ending && ctx.Err() == nil {
+		r.changed.Wait()
+	}
 	if ctx.Err() == nil {
 		r.start(ctx)
 	}
@@ -111,7 +120,8 @@ func (r *recorder) hurry() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.hurried = true
-	if r.cancel != nil {
+	if r.running {
+		r.ending = true
 		r.cancel()
 	}
 	r.changed.Broadcast()
