@@ -117,6 +117,7 @@ type App struct {
 // New opens the database and builds the domains.
 func New(ctx context.Context, cfg config.Config, o Options) (*App, error) {
 	a := &App{cfg: cfg, version: o.Version, out: o.Outside, log: o.Log, grants: newGrants(), alerts: newAlerts()}
+	fromZero(a.grants, a.alerts)
 	if a.log == nil {
 		a.log = slog.Default()
 	}

@@ -13,7 +13,10 @@ import (
 
 	"github.com/sealpost/sealpost/internal/mail"
 	"github.com/sealpost/sealpost/internal/mail/delivery"
+	"github.com/sealpost/sealpost/internal/mail/oauth"
 	"github.com/sealpost/sealpost/internal/mail/outbox"
+	"github.com/sealpost/sealpost/internal/mail/token"
+	"github.com/sealpost/sealpost/internal/notify"
 	"github.com/sealpost/sealpost/internal/server"
 )
 
@@ -72,6 +75,29 @@ func newAlerts() *prometheus.CounterVec {
 	return prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "sealpost_alerts_total", Help: "Alerts to the webhook: posted, failed attempts, and given up after a day.",
 	}, []string{"result"})
+}
+
+// fromZero lets counters be seen before they count: the first failure is an
+// increase only where there was a zero before.
+func fromZero(grants, alerts *prometheus.CounterVec) {
+	for _, result := range []string{notify.Posted, notify.Failed, notify.GivenUp} {
+		alerts.WithLabelValues(result)
+	}
+	results := []token.Outcome{token.Got, token.Refused, token.Failed, token.Unstored}
+	for _, pair := range []struct {
+		provider oauth.Provider
+		grants   []oauth.Grant
+	}{
+		{oauth.Microsoft, []oauth.Grant{oauth.Consent, oauth.Application}},
+		{oauth.Google, []oauth.Grant{oauth.Consent, oauth.ServiceAccount}},
+		{oauth.Generic, []oauth.Grant{oauth.Consent, oauth.Application}},
+	} {
+		for _, grant := range pair.grants {
+			for _, result := range results {
+				grants.WithLabelValues(string(pair.provider), string(grant), string(result))
+			}
+		}
+	}
 }
 
 // handler answers the monitor.

@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"errors"
+
 	"github.com/sealpost/sealpost/internal/operator"
 )
 
@@ -25,7 +27,7 @@ func (c *mailDKIMCmd) Run(s *session) error {
 		return err
 	}
 	if c.JSON {
-		return s.printJSON(r)
+		return errors.Join(s.printJSON(r), c.answer(r))
 	}
 	words := map[string]string{"": "not checked yet", "ok": "in the DNS and right", "missing": "not in the DNS yet", "differs": "something else is in the DNS", "unsure": "the DNS could not be asked"}
 	for _, k := range r.Keys {
@@ -42,6 +44,16 @@ func (c *mailDKIMCmd) Run(s *session) error {
 	}
 	if r.Note != "" {
 		s.say("%s", printable(r.Note))
+	}
+	return c.answer(r)
+}
+
+// answer is errNo where the DNS was asked and does not have all records.
+func (c *mailDKIMCmd) answer(r operator.SigningKeys) error {
+	for _, k := range r.Keys {
+		if c.Check && k.DNS != "ok" {
+			return errNo
+		}
 	}
 	return nil
 }

@@ -100,7 +100,11 @@ func (c *mailStatusCmd) Run(s *session) error {
 	if c.JSON {
 		return s.printJSON(st)
 	}
-	rows := serverRows("Mail server", st.MailServer)
+	name := "Mail server"
+	if st.Second != nil {
+		name = "First server"
+	}
+	rows := serverRows(name, st.MailServer)
 	rows = append(rows,
 		[]string{"Waiting", strconv.Itoa(st.Waiting)},
 		[]string{"Oldest waiting", localTime(st.Oldest)},
@@ -178,9 +182,9 @@ func signedInRows(in *operator.SignedIn) [][]string {
 
 type mailJournalCmd struct {
 	Text   string `help:"Only letters whose recipient or reply contains this text." placeholder:"TEXT"`
-	State  string `help:"Only letters in this state, e.g. accepted, held, failed, bounced." placeholder:"STATE"`
-	Kind   string `help:"Only letters of this kind, e.g. invitation." placeholder:"KIND"`
-	Server string `help:"Only letters that left, or are to leave, through this server: main or second." placeholder:"SERVER"`
+	State  string `enum:",waiting,queued,held,sending,deferred,uncertain,accepted,failed,expired,cancelled,bounced" default:"" help:"Only letters in this state, e.g. accepted, held, failed, bounced." placeholder:"STATE"`
+	Kind   string `enum:",invitation,password_reset,password_changed,new_device,expiry_reminder,test" default:"" help:"Only letters of this kind, e.g. invitation." placeholder:"KIND"`
+	Server string `enum:",main,second" default:"" help:"Only letters that left, or are to leave, through this server: main or second." placeholder:"SERVER"`
 	Trace  string `help:"Only letters that this request, command or turn of a loop caused." placeholder:"ID"`
 	Cursor string `help:"Where the next page begins." placeholder:"CURSOR"`
 	Limit  int    `help:"At most this many letters." default:"50"`

@@ -21,6 +21,7 @@ func adminPlaces() []struct {
 		{"Settings", []place{
 			{"General", "/admin/settings/general", "building", "The organisation's name and logo, and the Access URL that links start with."},
 			{"Mail Server Settings", mailSettingsPath, "mail", "The server that mail leaves through, its certificates, and a test of both."},
+			{"Second mail server", mailServersPath, "mail", "A server beside the first: when it stands in, and the domains whose letters leave through it."},
 			{"Bounces", bounce.Path, "capture", "Where servers report failures to, and the addresses that mail came back from."},
 			{"Mail delivery", mailDeliveryPath, "journal", "How long each kind of letter is tried, and how long the journal remembers."},
 			{"DKIM signing", mailSettingsPath + "/dkim", "key", "The key that letters are signed with, and its record in the DNS."},

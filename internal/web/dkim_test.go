@@ -96,6 +96,7 @@ func TestSigningOfTheSecondServerIsItsOwn(t *testing.T) {
 	const second = "/admin/settings/mail/second"
 	grace.send(settingsPath, typed(1).with("do", "anyway")).leads(settingsPath)
 	grace.send(second, typed(2).with("do", "anyway", "sender_address", "vault@news.example.net")).leads("/admin/settings/mail/servers")
+	grace.get(second+"/dkim").sees(http.StatusOK, "First server", "Second server", "Which one sends")
 	grace.send(second+"/dkim", form{"domain": "example.net", "selector": "two", "algorithms": "ed25519-sha256"}).leads(second+"/dkim").
 		sees(http.StatusOK, "[=two._domainkey.example.net]")
 	grace.get(dkimPath).sees(http.StatusOK, "Letters are not signed")

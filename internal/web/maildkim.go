@@ -58,7 +58,12 @@ func (s *Site) dkimPage(v *visit, st dkim.Status) (*page.DKIM, error) {
 	if err != nil {
 		return nil, err
 	}
+	_, two, err := s.Second.Active(v.ctx())
+	if err != nil {
+		return nil, err
+	}
 	p := &page.DKIM{
+		Two: two,
 		At: here.path + "/dkim", Settings: here.path, Set: set, Sender: st.Sender, Misfit: st.Misfit(), Retired: len(st.Retired),
 		Private: domain.Private(st.Sender), Selector: st.Selector, Algorithms: string(dkim.RSA), Domain: st.Sender,
 	}

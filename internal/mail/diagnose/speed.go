@@ -201,7 +201,7 @@ func (t *test) each() (time.Duration, string) {
 	}
 	way := time.Duration(trips * float64(t.seen.round))
 	if work > way {
-		why = "the server itself takes that long for a letter"
+		why = "the server itself takes " + short3(work) + " to accept a letter"
 	}
 	return work + way, why
 }

@@ -10,6 +10,8 @@ type DKIM struct {
 	Base
 	// At is the page's path, Settings that of the server's settings.
 	At, Settings string
+	// Two tells that there are two mail servers.
+	Two bool
 	// Set tells that there is a mail server; Capture that mail does not leave.
 	Set, Capture bool
 	// Sender is the domain that letters come from. Provider signs by itself: its
