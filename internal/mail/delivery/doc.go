@@ -7,7 +7,9 @@
 // meanwhile no more than a bounded number is not. A crash therefore repeats at
 // most what was in flight, and a repeated letter can be told by its Message-ID.
 // A process that was stopped for longer than its lease begins no letter of
-// before, and what it writes is dropped, since another claim was made.
+// before, and what it writes is dropped, since another claim was made. Lease and
+// server are looked at when a letter is handed over, and again before its content
+// where that comes more than a second later.
 //
 // Few lanes work side by side, each with one connection. A lane claims letters
 // only once it has a connection that is encrypted and signed in, so that a server
