@@ -64,7 +64,7 @@ func (s *Site) dkimPage(v *visit, st dkim.Status) (*page.DKIM, error) {
 	}
 	p := &page.DKIM{
 		Two: two,
-		At: here.path + "/dkim", Settings: here.path, Set: set, Sender: st.Sender, Misfit: st.Misfit(), Retired: len(st.Retired),
+		At:  here.path + "/dkim", Settings: here.path, Set: set, Sender: st.Sender, Misfit: st.Misfit(), Retired: len(st.Retired),
 		Private: domain.Private(st.Sender), Selector: st.Selector, Algorithms: string(dkim.RSA), Domain: st.Sender,
 	}
 	p.Title, p.Crumbs = "DKIM signing", []page.Crumb{

@@ -150,9 +150,9 @@ func (tr *trip) next() (smtp.Submission, bool) {
 			l.giveBack(tr.books, r)
 			continue
 		}
-		r.sub.RequireTLS = tr.wholeWay(r.claim.Kind)
 		tr.flight = append(tr.flight, r)
 		r.sub.BeforeContent = tr.lastMoment(r.claim.ID)
+		r.sub.RequireTLS = tr.wholeWay(r.claim.Kind)
 		tr.begun++
 		tr.asked++
 		return r.sub, true
