@@ -65,7 +65,9 @@ func Build(p Parts) ([]byte, error) {
 	}
 	b = appendHeader(b, "To", p.To.header())
 	b = appendHeader(b, "Subject", encodeText(p.Subject))
-	b = appendHeader(b, "Message-ID", p.MessageID)
+	// In one line, however long: not all who read a Message-ID look for it in the
+	// next one.
+	b = append(append(append(b, "Message-ID: "...), p.MessageID...), "\r\n"...)
 	b = append(b, "Auto-Submitted: auto-generated\r\nX-Auto-Response-Suppress: All\r\nMIME-Version: 1.0\r\n"...)
 	return p.appendBody(b), nil
 }
@@ -85,7 +87,7 @@ func (p Parts) check() error {
 		return errors.New("message: no sender or no recipient")
 	case p.Date.IsZero():
 		return errors.New("message: no date")
-	case len(p.MessageID) < 5 || len(p.MessageID) > 250 || p.MessageID[0] != '<' || !strings.HasSuffix(p.MessageID, ">"):
+	case len(p.MessageID) < 5 || len(p.MessageID) > 400 || p.MessageID[0] != '<' || !strings.HasSuffix(p.MessageID, ">"):
 		return errors.New("message: no Message-ID")
 	}
 	for _, s := range []string{p.From.Name, p.To.Name, p.ReplyTo.Name, p.Subject, p.MessageID} {

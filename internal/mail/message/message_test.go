@@ -87,6 +87,20 @@ func TestTheSamePartsGiveTheSameBytes(t *testing.T) {
 }
 
 // A header that cannot be folded is encoded, and comes back as it was.
+// A Message-ID stands in the line of its name, also where the host of the Access
+// URL is as long as hosts may be.
+func TestAMessageIDIsInOneLine(t *testing.T) {
+	p := parts()
+	p.MessageID = "<" + strings.Repeat("0123456789abcdef", 3) + "@" + strings.Repeat("long-label.", 23) + ">"
+	got, err := message.Build(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(got), "\r\nMessage-ID: "+p.MessageID+"\r\n") {
+		t.Errorf("the Message-ID is broken:\n%s", got)
+	}
+}
+
 func TestAWordOfAnyLengthFitsIntoLines(t *testing.T) {
 	for _, word := range []string{strings.Repeat("x", 1200), strings.Repeat("ö", 1200), strings.Repeat("x", 201), "a " + strings.Repeat("=?", 300) + " b"} {
 		p := parts()
