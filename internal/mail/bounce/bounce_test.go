@@ -223,7 +223,7 @@ func TestLargeMessagesAndManyOfThem(t *testing.T) {
 	each(t, func(r *rig) {
 		t := r.t
 		if r.db.Engine() != store.SQLite && !peers.Torture() {
-			t.Skip("the mailbox is the same")
+			return // the mailbox is the same
 		}
 		b := peers.BounceMailbox(t)
 		r.save(settings(b, m))

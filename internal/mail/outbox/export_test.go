@@ -25,6 +25,12 @@ func ListQuery(tx *store.Tx, f Filter) (string, []any, error) {
 	return listQuery(where, 50), args, err
 }
 
+// Searching returns f as one that looks at so many letters for a text.
+func (f Filter) Searching(n int) Filter {
+	f.searched = n
+	return f
+}
+
 // Plan tells how the engine answers a query.
 func Plan(tx *store.Tx, query string, args ...any) (string, error) {
 	explain := "EXPLAIN "

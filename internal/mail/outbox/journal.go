@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -97,6 +98,9 @@ type Filter struct {
 	Cursor string
 	// Limit is the number of letters, 50 where it is 0, 500 at most.
 	Limit int
+	// searched is how many letters a search for text looks at; 0 takes the usual
+	// number.
+	searched int
 }
 
 // Page is a page of the journal, newest first.
@@ -211,7 +215,7 @@ func (f Filter) reach(tx *store.Tx) (reach, error) {
 		cursor = "~" // behind every id
 	}
 	err := tx.Each(func(row store.Row) error { return row.Scan(&r.floor) },
-		`SELECT id FROM outbox_letter WHERE id < $1 ORDER BY id DESC LIMIT 1 OFFSET $2`, cursor, int64(searched-1))
+		`SELECT id FROM outbox_letter WHERE id < $1 ORDER BY id DESC LIMIT 1 OFFSET $2`, cursor, int64(cmp.Or(f.searched, searched)-1))
 	return r, err
 }
 
