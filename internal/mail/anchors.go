@@ -142,7 +142,7 @@ func (s *Service) changeTrust(ctx context.Context, by actor.Actor, c Change, pas
 		}
 	}
 	// Asked before the transaction: the vault reads the same database.
-	consent := now.Auth == AuthAccount && s.mayUse(ctx, by, now.AccountID) == nil
+	consent := now.Auth == AuthAccount && MayUse(ctx, s.secrets, by, now.AccountID) == nil
 	var out TrustChange
 	err = s.db.Update(ctx, func(tx *store.Tx) error {
 		st, ok, err := s.find(tx, true)

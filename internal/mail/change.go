@@ -90,16 +90,18 @@ func (s *Service) preview(ctx context.Context, by actor.Actor, c Change) (Draft,
 		return err
 	})
 	if err == nil && d.consent {
-		err = s.mayUse(ctx, by, d.Profile.AccountID)
+		err = MayUse(ctx, s.secrets, by, d.Profile.AccountID)
 	}
 	return d, err
 }
 
-func (s *Service) mayUse(ctx context.Context, by actor.Actor, accountID string) error {
-	if s.secrets == nil {
+// MayUse returns nil when by may let the password of an account be used, and
+// else a fault that stands at the field "account". Nil secrets have none.
+func MayUse(ctx context.Context, secrets Secrets, by actor.Actor, accountID string) error {
+	if secrets == nil {
 		return fault.Invalid("account", "There are no stored accounts here. Type user name and password.")
 	}
-	err := s.secrets.MayUse(ctx, by, accountID)
+	err := secrets.MayUse(ctx, by, accountID)
 	if fault.Is(err, fault.KindDenied) || fault.Is(err, fault.KindNotFound) {
 		return fault.Invalid("account", "You may not use this account, or it is gone. Choose one of yours.").Because(err)
 	}

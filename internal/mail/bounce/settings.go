@@ -272,17 +272,6 @@ func (s *Service) opens(tx *store.Tx, d draft, sealed []byte) (secret.Value, err
 	return v, err
 }
 
-func (s *Service) mayUse(ctx context.Context, by actor.Actor, accountID string) error {
-	if s.secrets == nil {
-		return fault.Invalid("account", "There are no stored accounts here. Type user name and password.")
-	}
-	err := s.secrets.MayUse(ctx, by, accountID)
-	if fault.Is(err, fault.KindDenied) || fault.Is(err, fault.KindNotFound) {
-		return fault.Invalid("account", "You may not use this account, or it is gone. Choose one of yours.").Because(err)
-	}
-	return err
-}
-
 // preview settles c and asks for the consent that it needs.
 func (s *Service) preview(ctx context.Context, by actor.Actor, c Change) (d draft, err error) {
 	if err := manage(by); err != nil {
@@ -296,7 +285,7 @@ func (s *Service) preview(ctx context.Context, by actor.Actor, c Change) (d draf
 		return err
 	})
 	if err == nil && d.consent {
-		err = s.mayUse(ctx, by, d.AccountID)
+		err = mail.MayUse(ctx, s.secrets, by, d.AccountID)
 	}
 	return d, err
 }

@@ -166,7 +166,7 @@ func tortureRuns(t *testing.T) int {
 // only where the server had it and the process could not say so any more.
 func TestKilledWhileDelivering(t *testing.T) {
 	t.Parallel()
-	program := buildProgram(t, "crash")
+	program := buildNode(t)
 	all := plights()
 	if torture() {
 		all = tortures(t, tortureRuns(t))

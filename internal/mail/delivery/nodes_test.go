@@ -27,12 +27,12 @@ import (
 	"github.com/sealpost/sealpost/internal/store"
 )
 
-// buildProgram builds a program of testdata with failpoints.
-func buildProgram(t *testing.T, name string) string {
+// buildNode builds a process that delivers, with failpoints.
+func buildNode(t *testing.T) string {
 	t.Helper()
-	program := filepath.Join(t.TempDir(), name)
-	if out, err := exec.Command("go", "build", "-tags", "failpoints", "-o", program, "./testdata/"+name).CombinedOutput(); err != nil {
-		t.Fatalf("building %s: %v\n%s", name, err, out)
+	program := filepath.Join(t.TempDir(), "node")
+	if out, err := exec.Command("go", "build", "-tags", "failpoints", "-o", program, "./testdata/node").CombinedOutput(); err != nil {
+		t.Fatalf("building the node: %v\n%s", err, out)
 	}
 	return program
 }
@@ -91,7 +91,7 @@ type node struct {
 func (n *nodes) start(address, failpoint string, connections int) *node {
 	n.t.Helper()
 	p := &node{t: n.t, done: make(chan error, 1)}
-	p.cmd = exec.Command(n.program, address, shortLease.String(), strconv.Itoa(connections))
+	p.cmd = exec.Command(n.program, "", address, strconv.Itoa(connections), shortLease.String())
 	p.cmd.Env = append(os.Environ(), "SEALPOST_FAILPOINT="+failpoint)
 	p.cmd.Stderr = &p.said
 	n.must(p.cmd.Start())
@@ -188,7 +188,7 @@ func times(few, many int) int {
 // longer true.
 func TestAStoppedNodeWritesNothingStale(t *testing.T) {
 	t.Parallel()
-	program := buildProgram(t, "node")
+	program := buildNode(t)
 	for _, point := range []string{"delivery.claimed", "delivery.after-content"} {
 		for i := range times(1, 50) {
 			t.Run(fmt.Sprintf("%s/%d", point, i), func(t *testing.T) {
@@ -422,7 +422,7 @@ func (c *cutter) fired() bool {
 // it hears of it, loses no letter and repeats only what it could not write down.
 func TestANodeIsCutOffItsDatabase(t *testing.T) {
 	t.Parallel()
-	program := buildProgram(t, "node")
+	program := buildNode(t)
 	for i := range times(2, 60) {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
 			n := newNodes(t, program)

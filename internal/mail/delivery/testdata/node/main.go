@@ -1,5 +1,6 @@
-// Command node is a node that delivers until it is told to end. The test builds
-// it with failpoints, stops it, lets it go on, and cuts it off its database.
+// Command node is a process that delivers. The tests build it with failpoints:
+// some kill it while it sends what is due, others stop it, let it go on, and cut
+// it off its database.
 package main
 
 import (
@@ -25,18 +26,19 @@ import (
 	"github.com/sealpost/sealpost/internal/store"
 )
 
-// main takes the address of PostgreSQL, the length of a lease and the number of
-// connections.
+// main takes the SQLite path or "", the PostgreSQL address or "", the number of
+// connections, and the length of a lease. Without the last it ends when nothing
+// is due; with it, when it is told to.
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	lease, err := time.ParseDuration(os.Args[2])
-	connections := 0
-	if err == nil {
-		connections, err = strconv.Atoi(os.Args[3])
+	connections, err := strconv.Atoi(os.Args[3])
+	var lease time.Duration
+	if err == nil && len(os.Args) > 4 {
+		lease, err = time.ParseDuration(os.Args[4])
 	}
 	if err == nil {
-		err = deliver(ctx, os.Args[1], lease, connections)
+		err = deliver(ctx, store.Config{Path: os.Args[1], URL: secret.New(os.Args[2])}, connections, lease)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -44,9 +46,10 @@ func main() {
 	}
 }
 
-func deliver(ctx context.Context, url string, lease time.Duration, connections int) error {
+func deliver(ctx context.Context, c store.Config, connections int, lease time.Duration) error {
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
-	db, err := store.Open(ctx, store.Config{URL: secret.New(url), Log: log})
+	c.Log = log
+	db, err := store.Open(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -76,6 +79,20 @@ func deliver(ctx context.Context, url string, lease time.Duration, connections i
 	if err != nil {
 		return err
 	}
+	if lease > 0 {
+		goOn(ctx, engine, log)
+		return engine.Close(context.WithoutCancel(ctx))
+	}
+	for more := true; more; {
+		if more, err = engine.Run(ctx); err != nil {
+			return err
+		}
+	}
+	return engine.Close(ctx)
+}
+
+// goOn delivers until ctx ends, whatever fails.
+func goOn(ctx context.Context, engine *delivery.Engine, log *slog.Logger) {
 	rest := time.NewTicker(20 * time.Millisecond)
 	defer rest.Stop()
 	for ctx.Err() == nil {
@@ -91,5 +108,4 @@ func deliver(ctx context.Context, url string, lease time.Duration, connections i
 		case <-ctx.Done():
 		}
 	}
-	return engine.Close(context.WithoutCancel(ctx))
 }
